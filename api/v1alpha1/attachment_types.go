@@ -1,0 +1,270 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// AttachmentSpec is what an attachment should be.
+//
+// +kubebuilder:validation:XValidation:rule="self.network == oldSelf.network",fieldPath=".network",message="is immutable: delete the attachment and make another"
+// +kubebuilder:validation:XValidation:rule="(has(self.node) ? self.node : ”) == (has(oldSelf.node) ? oldSelf.node : ”)",fieldPath=".node",message="is immutable: delete the attachment and make another"
+// +kubebuilder:validation:XValidation:rule="self.interface.type == oldSelf.interface.type",fieldPath=".interface.type",message="is immutable: delete the attachment and make another"
+// +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.size() < 2 || !isIP(self.addresses[0]) || !isIP(self.addresses[1]) || ip(self.addresses[0]).family() != ip(self.addresses[1]).family()",fieldPath=".addresses",message="at most one IPv4 and one IPv6 address are allowed"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports)",fieldPath=".ports",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.routePriority)",fieldPath=".routePriority",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.bandwidth)",fieldPath=".bandwidth",message="not supported yet; leave it out"
+type AttachmentSpec struct {
+	// network is the name of the Network object.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Network string `json:"network"`
+
+	// container is who uses the attachment.
+	// +optional
+	Container Container `json:"container,omitzero"`
+
+	// node is the name of the host whose interface this is. Default: the only one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Node string `json:"node,omitempty"`
+
+	// addresses are static addresses, at most one of each family. Default: an
+	// address is chosen for each subnet of the network, written to
+	// status.addresses and kept.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(a, isIP(a))",message="must hold IP addresses without a prefix length, for example 10.88.0.10"
+	Addresses []string `json:"addresses,omitempty"`
+
+	// mac is a static MAC address. Default: one derived from the object's UID.
+	// +optional
+	// +kubebuilder:validation:MaxLength=17
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}$')",message="must be six hexadecimal bytes with colons, for example 02:42:ac:11:00:02"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9A-Fa-f][13579BDFbdf]:')",message="must not be a multicast address: the first byte must be even"
+	// +kubebuilder:validation:XValidation:rule="self != '00:00:00:00:00:00'",message="must not be all zeros"
+	MAC string `json:"mac,omitempty"`
+
+	// interface is how frames reach the container.
+	// +required
+	Interface Interface `json:"interface"`
+
+	// ports are published on the host. Not supported yet.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Ports []PublishedPort `json:"ports,omitempty"`
+
+	// routePriority: where a container has several attachments, the highest
+	// has the default route. Not supported yet.
+	// +optional
+	RoutePriority *int32 `json:"routePriority,omitempty"`
+
+	// bandwidth limits. Not supported yet.
+	// +optional
+	Bandwidth *Bandwidth `json:"bandwidth,omitempty"`
+}
+
+// Container is who uses an attachment.
+type Container struct {
+	// id is the engine's id of the container. A container is attached to a
+	// network at most once.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ID string `json:"id,omitempty"`
+	// name of the container, unique within a network.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="must consist of letters, digits, '_', '.' and '-', and start with a letter or digit"
+	Name string `json:"name,omitempty"`
+	// aliases are further names in DNS. Not supported yet.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.size() == 0",message="not supported yet; leave it out"
+	Aliases []string `json:"aliases,omitempty"`
+}
+
+// InterfaceType is the kind of an attachment's interface.
+// +kubebuilder:validation:Enum=Veth;Tap;Relay;Internal;External
+type InterfaceType string
+
+// The types of interfaces.
+const (
+	// InterfaceVeth is a veth pair whose inner end is put into a network namespace.
+	InterfaceVeth InterfaceType = "Veth"
+	// InterfaceTap is a tap device on the host, for a VMM.
+	InterfaceTap InterfaceType = "Tap"
+	// InterfaceRelay is a stream or datagram socket that carries frames. Not supported yet.
+	InterfaceRelay InterfaceType = "Relay"
+	// InterfaceInternal is a device of the host's own network namespace.
+	InterfaceInternal InterfaceType = "Internal"
+	// InterfaceExternal is an interface of the host that somebody else made.
+	InterfaceExternal InterfaceType = "External"
+)
+
+// Interface is how frames reach a container.
+//
+// +kubebuilder:validation:XValidation:rule="self.type != 'Relay'",fieldPath=".type",message="Relay is not supported yet; use Veth, Tap, Internal or External"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Veth' ? has(self.netns) : !has(self.netns)",fieldPath=".netns",message="is required for type Veth and not allowed for others"
+// +kubebuilder:validation:XValidation:rule="self.type != 'External' || has(self.name)",fieldPath=".name",message="is required for type External: the name of the interface to plug in"
+// +kubebuilder:validation:XValidation:rule="self.type == 'Relay' || !has(self.relay)",fieldPath=".relay",message="is only for type Relay, which is not supported yet"
+type Interface struct {
+	// type: Veth, Tap, Internal or External. Relay is not supported yet.
+	// +required
+	Type InterfaceType `json:"type"`
+
+	// netns is the path of the network namespace of a Veth, for example
+	// /run/netns/web or /proc/4711/ns/net.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/') && !self.contains('/../')",message="must be an absolute path, for example /run/netns/web"
+	Netns string `json:"netns,omitempty"`
+
+	// name of the interface, at most 15 bytes. Veth: within the namespace,
+	// default eth0. Tap and Internal: on the host, default one derived from
+	// the object's UID. External: the interface to plug in.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=15
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_.-]+$') && self != '.' && self != '..' && self != 'lo'",message="must be an interface name: letters, digits, '.', '_' and '-', not '.', '..' or 'lo'"
+	Name string `json:"name,omitempty"`
+
+	// relay endpoint. Not supported yet.
+	// +optional
+	Relay *Relay `json:"relay,omitempty"`
+}
+
+// Relay is a socket that carries frames.
+type Relay struct {
+	// endpoint is the socket's address, for example unix:///run/vm.sock.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Endpoint string `json:"endpoint"`
+}
+
+// Protocol is a transport protocol of a published port.
+// +kubebuilder:validation:Enum=tcp;udp;sctp
+type Protocol string
+
+// PublishedPort makes a container's port reachable through the host.
+type PublishedPort struct {
+	// hostIP is the host's address to listen on. Default: all.
+	// +optional
+	// +kubebuilder:validation:MaxLength=39
+	HostIP string `json:"hostIP,omitempty"`
+	// hostPort is the first port of the host.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	HostPort int32 `json:"hostPort"`
+	// hostPortEnd is the last port of a range. Default: hostPort.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	HostPortEnd int32 `json:"hostPortEnd,omitempty"`
+	// containerPort is the first port of the container.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	ContainerPort int32 `json:"containerPort"`
+	// protocol: tcp, udp or sctp. Default: tcp.
+	// +optional
+	Protocol Protocol `json:"protocol,omitempty"`
+}
+
+// Bandwidth limits what an attachment may send and receive.
+type Bandwidth struct {
+	// ingress towards the container.
+	// +optional
+	Ingress *BandwidthLimit `json:"ingress,omitempty"`
+	// egress from the container.
+	// +optional
+	Egress *BandwidthLimit `json:"egress,omitempty"`
+}
+
+// BandwidthLimit is a rate and a burst.
+type BandwidthLimit struct {
+	// rate in bits per second.
+	// +required
+	// +kubebuilder:validation:Minimum=1000
+	Rate int64 `json:"rate"`
+	// burst in bits.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Burst int64 `json:"burst,omitempty"`
+}
+
+// AttachmentStatus is what was observed.
+type AttachmentStatus struct {
+	// observedGeneration is the generation that the status was computed for.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions: Accepted, Programmed, Ready; Deleting while it goes.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// addresses with the subnet's prefix length, for example 10.88.0.2/24.
+	// They stay for the attachment's life.
+	// +optional
+	// +listType=atomic
+	Addresses []string `json:"addresses,omitempty"`
+	// gateways of the network, one for each address.
+	// +optional
+	// +listType=atomic
+	Gateways []string `json:"gateways,omitempty"`
+	// mac address of the container's interface.
+	// +optional
+	MAC string `json:"mac,omitempty"`
+	// mtu of the container's interface, in bytes.
+	// +optional
+	MTU int32 `json:"mtu,omitempty"`
+	// portName is the name of the OVS port on the host.
+	// +optional
+	PortName string `json:"portName,omitempty"`
+}
+
+// Attachment connects a container to a network.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=att,categories=arca
+// +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.network`
+// +kubebuilder:printcolumn:name="Container",type=string,JSONPath=`.spec.container.name`
+// +kubebuilder:printcolumn:name="Address",type=string,JSONPath=`.status.addresses[*]`
+// +kubebuilder:printcolumn:name="MAC",type=string,priority=1,JSONPath=`.status.mac`
+// +kubebuilder:printcolumn:name="Port",type=string,priority=1,JSONPath=`.status.portName`
+// +kubebuilder:printcolumn:name="Type",type=string,priority=1,JSONPath=`.spec.interface.type`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Attachment struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec AttachmentSpec `json:"spec"`
+	// +optional
+	Status AttachmentStatus `json:"status,omitzero"`
+}
+
+// AttachmentList is a list of attachments.
+//
+// +kubebuilder:object:root=true
+type AttachmentList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Attachment `json:"items"`
+}
+
+// GetConditions returns the attachment's conditions, to be changed in place.
+func (a *Attachment) GetConditions() *[]metav1.Condition { return &a.Status.Conditions }
+
+// DefaultInterfaceName is the name of a Veth's inner end where none is given.
+const DefaultInterfaceName = "eth0"

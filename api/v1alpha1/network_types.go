@@ -1,0 +1,224 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// NetworkSpec is what a network should be.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
+// +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
+// +kubebuilder:validation:XValidation:rule="!has(self.interContainer) || self.interContainer",fieldPath=".interContainer",message="false is not supported yet; leave it out or set true"
+// +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.egress)",fieldPath=".egress",message="not supported yet; leave it out"
+type NetworkSpec struct {
+	// dnsName is the network's name for people and in DNS. It is unique among
+	// networks. Default: the object's name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$')",message="must consist of letters, digits, '-', '_' and '.', and start and end with a letter or digit"
+	DNSName string `json:"dnsName,omitempty"`
+
+	// subnets are the network's address ranges: none, one IPv4, one IPv6, or
+	// one of each. Without any, an IPv4 subnet that is free is chosen, written
+	// to status.subnets and kept.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=2
+	Subnets []Subnet `json:"subnets,omitempty"`
+
+	// internal networks have no way out.
+	// +optional
+	Internal bool `json:"internal,omitempty"`
+
+	// interContainer says whether the network's endpoints may reach each
+	// other. Default: true. False is not supported yet.
+	// +optional
+	InterContainer *bool `json:"interContainer,omitempty"`
+
+	// mtu of the network's interfaces, in bytes. Default: 1500.
+	// +optional
+	// +kubebuilder:validation:Minimum=576
+	// +kubebuilder:validation:Maximum=65535
+	MTU *int32 `json:"mtu,omitempty"`
+
+	// dns configures name resolution. Not supported yet.
+	// +optional
+	DNS *NetworkDNS `json:"dns,omitempty"`
+
+	// dhcp configures address assignment by DHCP. Not supported yet.
+	// +optional
+	DHCP *NetworkDHCP `json:"dhcp,omitempty"`
+
+	// egress configures the way out. Not supported yet.
+	// +optional
+	Egress *NetworkEgress `json:"egress,omitempty"`
+}
+
+// Subnet is one address range of a network.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || cidr(self.cidr).containsIP(self.gateway)",fieldPath=".gateway",message="must be an address inside cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || cidr(self.cidr).prefixLength() >= (cidr(self.cidr).ip().family() == 4 ? 31 : 127) || cidr(self.cidr).ip() != ip(self.gateway)",fieldPath=".gateway",message="must not be the network address of cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.allocationRange) || !isCIDR(self.cidr) || !isCIDR(self.allocationRange) || cidr(self.cidr).containsCIDR(self.allocationRange)",fieldPath=".allocationRange",message="must lie inside cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.reserved) || !isCIDR(self.cidr) || self.reserved.all(r, !isIP(r) || cidr(self.cidr).containsIP(r))",fieldPath=".reserved",message="every reserved address must lie inside cidr"
+type Subnet struct {
+	// cidr is the range, with no host bits set: 10.88.0.0/24, fd00:88::/64.
+	// An IPv4 prefix is 8 to 30 bits long, an IPv6 prefix 16 to 126.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a subnet in CIDR form, for example 10.88.0.0/24 or fd00:88::/64"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).masked() == cidr(self)",message="must have no host bits set: write the network's own address, for example 10.88.0.0/24 and not 10.88.0.5/24"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 30 : cidr(self).prefixLength() >= 16 && cidr(self).prefixLength() <= 126)",message="prefix length must be 8 to 30 for IPv4 and 16 to 126 for IPv6"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (!cidr(self).ip().isLoopback() && !cidr(self).ip().isLinkLocalUnicast() && !cidr(self).ip().isLinkLocalMulticast() && !cidr(self).ip().isUnspecified())",message="must be a unicast range that is not loopback or link-local"
+	CIDR string `json:"cidr"`
+
+	// gateway is the address of the network's router port. Default: the first
+	// address of cidr.
+	// +optional
+	// +kubebuilder:validation:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address, for example 10.88.0.1"
+	Gateway string `json:"gateway,omitempty"`
+
+	// allocationRange is the part of cidr from which addresses are given out
+	// by themselves. Default: all of cidr.
+	// +optional
+	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a range in CIDR form, for example 10.88.0.128/25"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).masked() == cidr(self)",message="must have no host bits set"
+	AllocationRange string `json:"allocationRange,omitempty"`
+
+	// reserved addresses are never given out.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(r, isIP(r))",message="must hold IP addresses, for example 10.88.0.2"
+	Reserved []string `json:"reserved,omitempty"`
+}
+
+// NetworkDNS configures name resolution for a network's endpoints.
+type NetworkDNS struct {
+	// enabled turns the network's name server on. Default: true.
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+	// upstreams answer what is not a name of ours. Default: the host's.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=64
+	Upstreams []string `json:"upstreams,omitempty"`
+	// search domains of the network's endpoints.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=253
+	Search []string `json:"search,omitempty"`
+}
+
+// NetworkDHCP configures DHCP for endpoints that ask for their address.
+type NetworkDHCP struct {
+	// enabled turns DHCP on. Default: false.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+}
+
+// EgressMode is how traffic leaves a network.
+// +kubebuilder:validation:Enum=NAT;Routed;None
+type EgressMode string
+
+// The ways out of a network.
+const (
+	EgressNAT    EgressMode = "NAT"
+	EgressRouted EgressMode = "Routed"
+	EgressNone   EgressMode = "None"
+)
+
+// NetworkEgress configures the way out of a network.
+type NetworkEgress struct {
+	// mode: NAT hides endpoints behind the host's address, Routed keeps their
+	// own, None lets nothing out. Default: NAT.
+	// +optional
+	Mode EgressMode `json:"mode,omitempty"`
+}
+
+// SubnetStatus is a subnet in force.
+type SubnetStatus struct {
+	// cidr is the range.
+	CIDR string `json:"cidr"`
+	// gateway is the address of the network's router port.
+	Gateway string `json:"gateway"`
+}
+
+// NetworkStatus is what was observed.
+type NetworkStatus struct {
+	// observedGeneration is the generation that the status was computed for.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions: Accepted, Programmed, Ready; Deleting while it goes.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// subnets in force, chosen or given. They stay for the network's life.
+	// +optional
+	// +listType=atomic
+	Subnets []SubnetStatus `json:"subnets,omitempty"`
+}
+
+// Network is a layer 2 segment with its own subnets and gateway.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,shortName=net,categories=arca
+// +kubebuilder:printcolumn:name="Subnet",type=string,JSONPath=`.status.subnets[*].cidr`
+// +kubebuilder:printcolumn:name="Gateway",type=string,priority=1,JSONPath=`.status.subnets[*].gateway`
+// +kubebuilder:printcolumn:name="Internal",type=boolean,priority=1,JSONPath=`.spec.internal`
+// +kubebuilder:printcolumn:name="Accepted",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Accepted")].reason`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Network struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Spec NetworkSpec `json:"spec,omitzero"`
+	// +optional
+	Status NetworkStatus `json:"status,omitzero"`
+}
+
+// NetworkList is a list of networks.
+//
+// +kubebuilder:object:root=true
+type NetworkList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Network `json:"items"`
+}
+
+// GetConditions returns the network's conditions, to be changed in place.
+func (n *Network) GetConditions() *[]metav1.Condition { return &n.Status.Conditions }
+
+// EffectiveDNSName is spec.dnsName or, where it is empty, the object's name.
+func (n *Network) EffectiveDNSName() string {
+	if n.Spec.DNSName != "" {
+		return n.Spec.DNSName
+	}
+	return n.Name
+}
+
+// DefaultMTU is the MTU in bytes of a network that names none.
+const DefaultMTU = 1500
+
+// EffectiveMTU is spec.mtu or the default, in bytes.
+func (n *Network) EffectiveMTU() int {
+	if n.Spec.MTU != nil {
+		return int(*n.Spec.MTU)
+	}
+	return DefaultMTU
+}

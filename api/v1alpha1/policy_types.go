@@ -1,0 +1,160 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// PolicySpec says what traffic may pass.
+//
+// +kubebuilder:validation:XValidation:rule="false",message="Policy is not supported yet"
+// +kubebuilder:validation:XValidation:rule="has(self.network) != has(self.selector)",message="exactly one of network and selector must be given"
+type PolicySpec struct {
+	// network whose endpoints the policy is for.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Network string `json:"network,omitempty"`
+	// selector of the attachments, by label, that the policy is for.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// priority: the lower number is looked at first, and the first rule that
+	// matches decides.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000
+	Priority int32 `json:"priority,omitempty"`
+	// ingress rules, for traffic towards the endpoints, in order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Ingress []PolicyRule `json:"ingress,omitempty"`
+	// egress rules, for traffic from the endpoints, in order.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	Egress []PolicyRule `json:"egress,omitempty"`
+}
+
+// PolicyAction is what happens to traffic that a rule matches.
+// +kubebuilder:validation:Enum=Allow;Deny;Reject
+type PolicyAction string
+
+// The actions of a rule.
+const (
+	// PolicyAllow lets traffic and its replies pass.
+	PolicyAllow PolicyAction = "Allow"
+	// PolicyDeny drops traffic silently.
+	PolicyDeny PolicyAction = "Deny"
+	// PolicyReject answers with a TCP reset or an ICMP error.
+	PolicyReject PolicyAction = "Reject"
+)
+
+// PolicyProtocol is a protocol that a rule matches.
+// +kubebuilder:validation:Enum=tcp;udp;sctp;icmp;any
+type PolicyProtocol string
+
+// PolicyRule is one rule.
+type PolicyRule struct {
+	// action: Allow, Deny or Reject.
+	// +required
+	Action PolicyAction `json:"action"`
+	// peers at the other end; any of them matches. Default: everybody.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Peers []PolicyPeer `json:"peers,omitempty"`
+	// protocol: tcp, udp, sctp, icmp or any. Default: any.
+	// +optional
+	Protocol PolicyProtocol `json:"protocol,omitempty"`
+	// ports of the destination; any of them matches. Default: all.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Ports []PortRange `json:"ports,omitempty"`
+	// log writes a line for each new connection that the rule decides.
+	// +optional
+	Log bool `json:"log,omitempty"`
+}
+
+// PolicyPeer is the other end of traffic. Exactly one field is given.
+type PolicyPeer struct {
+	// network: the endpoints of a network.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Network string `json:"network,omitempty"`
+	// cidr: a range of addresses.
+	// +optional
+	// +kubebuilder:validation:MaxLength=43
+	CIDR string `json:"cidr,omitempty"`
+	// except: parts of cidr that do not match.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=43
+	Except []string `json:"except,omitempty"`
+	// selector: attachments by label.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+	// internet: everything outside the networks.
+	// +optional
+	Internet bool `json:"internet,omitempty"`
+}
+
+// PortRange is a port or a range of ports.
+type PortRange struct {
+	// port is the first port.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	Port int32 `json:"port"`
+	// endPort is the last port. Default: port.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	EndPort int32 `json:"endPort,omitempty"`
+}
+
+// PolicyStatus is what was observed.
+type PolicyStatus struct {
+	// observedGeneration is the generation that the status was computed for.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// conditions: Accepted, Programmed, Ready; Deleting while it goes.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Policy says what traffic may pass. Not supported yet: the API refuses it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:scope=Cluster,path=policies,shortName=pol,categories=arca
+// +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.network`
+// +kubebuilder:printcolumn:name="Priority",type=integer,JSONPath=`.spec.priority`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type Policy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec PolicySpec `json:"spec"`
+	// +optional
+	Status PolicyStatus `json:"status,omitzero"`
+}
+
+// PolicyList is a list of policies.
+//
+// +kubebuilder:object:root=true
+type PolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []Policy `json:"items"`
+}
+
+// GetConditions returns the policy's conditions, to be changed in place.
+func (p *Policy) GetConditions() *[]metav1.Condition { return &p.Status.Conditions }
