@@ -1,0 +1,51 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
+
+// AttachmentOwner owns the rows of an attachment.
+func AttachmentOwner(a *v1alpha1.Attachment) ovnsync.Owner {
+	return ovnsync.Owner{Kind: KindAttachment, Name: a.Name, UID: string(a.UID)}
+}
+
+// Attachment returns the rows of an attachment whose addresses are in its
+// status: one port, on its network's switch and in its network's port group.
+// Port security lets only its own MAC and IP addresses in; OVN adds the IPv6
+// link-local address of the MAC by itself.
+func Attachment(a *v1alpha1.Attachment) ([]ovnsync.Row, error) {
+	if a.Status.MAC == "" || len(a.Status.Addresses) == 0 {
+		return nil, fmt.Errorf("attachment %s: status.mac or status.addresses is empty", a.Name)
+	}
+	parts := []string{a.Status.MAC}
+	for i, s := range a.Status.Addresses {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("attachment %s: status.addresses[%d]: %w", a.Name, i, err)
+		}
+		parts = append(parts, p.Addr().String())
+	}
+	addresses := strings.Join(parts, " ")
+	return []ovnsync.Row{{
+		ID: portID(a.UID),
+		Model: &nbdb.LogicalSwitchPort{
+			Name:         PortName(a.UID),
+			Addresses:    []string{addresses},
+			PortSecurity: []string{addresses},
+		},
+		Columns: []string{"name", "type", "addresses", "port_security"},
+		Members: []ovnsync.Member{
+			{Table: nbdb.LogicalSwitchTable, ID: switchID(a.Spec.Network), Column: "ports"},
+			{Table: nbdb.PortGroupTable, ID: portGroupID(a.Spec.Network), Column: "ports"},
+		},
+	}}, nil
+}

@@ -1,0 +1,104 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package topology
+
+import (
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
+
+// SharedOwner owns the rows that all networks share.
+func SharedOwner() ovnsync.Owner {
+	return ovnsync.Owner{Kind: KindTopology, Name: sharedID, UID: sharedID}
+}
+
+// Priorities of policies on the shared router; the higher is looked at first.
+// Those above isolation are for rules that open a way between networks.
+const (
+	priorityIsolation = 1000
+)
+
+// Shared returns the rows that all networks share: the router, the join switch
+// and the isolation between networks.
+func Shared() []ovnsync.Row {
+	routerPort := JoinSwitchName + "-rtr"
+	rows := []ovnsync.Row{
+		{
+			ID:      sharedID,
+			Model:   &nbdb.LogicalRouter{Name: RouterName},
+			Columns: []string{"name"},
+		},
+		{
+			ID:      sharedID,
+			Model:   &nbdb.LogicalSwitch{Name: JoinSwitchName},
+			Columns: []string{"name"},
+		},
+		{
+			ID: "join",
+			Model: &nbdb.LogicalRouterPort{
+				Name:     routerPort,
+				MAC:      systemMAC("join").String(),
+				Networks: []string{JoinRouterAddress},
+			},
+			Columns: []string{"name", "mac", "networks"},
+			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
+		},
+		routerSwitchPort("join", JoinSwitchName+"-sw", routerPort,
+			ovnsync.Member{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}),
+		{
+			ID: "uplink",
+			Model: &nbdb.LogicalSwitchPort{
+				Name:      UplinkPortName,
+				Addresses: []string{UplinkMAC().String() + " 100.64.0.2"},
+			},
+			Columns: []string{"name", "type", "addresses"},
+			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
+		},
+	}
+	for _, set := range []struct{ name, family string }{
+		{AddressSetSubnets4, "ip4"},
+		{AddressSetSubnets6, "ip6"},
+	} {
+		rows = append(rows,
+			ovnsync.Row{
+				ID:      set.name,
+				Model:   &nbdb.AddressSet{Name: set.name},
+				Columns: []string{"name"},
+			},
+			dropPolicy("isolation-"+set.family, set.family+".src == $"+set.name+" && "+set.family+".dst == $"+set.name),
+		)
+	}
+	// Nothing reaches the host yet: the way out is opened by the services that
+	// need it, and closed until then.
+	rows = append(rows, dropPolicy("host-ip4", "ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR))
+	return rows
+}
+
+func dropPolicy(id, match string) ovnsync.Row {
+	return ovnsync.Row{
+		ID: id,
+		Model: &nbdb.LogicalRouterPolicy{
+			Priority: priorityIsolation,
+			Match:    match,
+			Action:   nbdb.LogicalRouterPolicyActionDrop,
+		},
+		Columns: []string{"priority", "match", "action"},
+		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "policies"}},
+	}
+}
+
+// routerSwitchPort is the switch's end of a link to the router.
+func routerSwitchPort(id, name, routerPort string, in ovnsync.Member) ovnsync.Row {
+	return ovnsync.Row{
+		ID: id,
+		Model: &nbdb.LogicalSwitchPort{
+			Name:      name,
+			Type:      "router",
+			Addresses: []string{"router"},
+			Options:   map[string]string{"router-port": routerPort},
+		},
+		Columns: []string{"name", "type", "addresses", "options"},
+		Members: []ovnsync.Member{in},
+	}
+}
