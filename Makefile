@@ -1,0 +1,58 @@
+# Every target works from a clone on Debian, as root; Go, make and git are taken as given.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+KUBE_VERSION := v1.37.2
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
+	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
+TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
+
+.PHONY: help
+help: ## Show the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/arca-network and bin/arcactl, static.
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: deps ovn-root build ## Run the main job in private namespaces and clean up after.
+	hack/demo.sh
+
+.PHONY: test
+test: ## Install what is missing and run every test.
+	hack/test.sh
+
+.PHONY: test-kube
+test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real kube-apiserver and etcd.
+	ARCA_TEST_API=kube KUBEBUILDER_ASSETS=$(CURDIR)/bin/envtest go test -count=1 ./controllers/...
+
+.PHONY: bench
+bench: deps ovn-root build ## Measure against the command line tools and a bare client, in one run.
+	hack/bench.sh
+
+.PHONY: generate
+generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
+	hack/generate.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck.
+	hack/lint.sh
+
+.PHONY: vuln
+vuln: ## govulncheck; needs the vulnerability database.
+	$(TOOL) govulncheck ./...
+
+.PHONY: deps
+deps: ## Install the Debian packages that the other targets use.
+	hack/deps.sh
+
+.PHONY: ovn-root
+ovn-root: ## Make the Debian 13 root folder with OVS and OVN, where the system's are older.
+	hack/ovn-root.sh
+
+.PHONY: envtest-assets
+envtest-assets: ## Build etcd, kube-apiserver and kubectl into bin/envtest.
+	hack/envtest-assets.sh

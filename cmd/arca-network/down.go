@@ -1,0 +1,88 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+func downCommand() *cobra.Command {
+	var (
+		o     options
+		purge bool
+	)
+	c := &cobra.Command{
+		Use:   "down",
+		Short: "End the OVS and OVN daemons and remove this host's ports",
+		Long: `down ends what "arca-network run" leaves running: the OVS and OVN daemons and the
+ports of this host. The objects stay in the store, and the next run brings everything
+back. "arca-network run" must have ended before.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			log, flush, err := newLogger(o.logFormat, o.verbosity)
+			if err != nil {
+				return err
+			}
+			defer flush()
+			if err := o.down(cmd.Context(), log); err != nil {
+				return err
+			}
+			if purge {
+				return os.RemoveAll(o.stateDir)
+			}
+			return nil
+		},
+	}
+	stateDirFlag(c, &o.stateDir)
+	runDirFlag(c, &o.runDir)
+	ovnRootFlag(c, &o.ovnRoot)
+	c.Flags().BoolVar(&purge, "purge", false, "remove the state folder as well, with all objects")
+	c.Flags().StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
+	o.role, o.workers = "all", 1
+	return c
+}
+
+// down removes the ports while the database still answers, then the daemons.
+func (o *options) down(ctx context.Context, log logr.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := o.removePorts(ctx, log); err != nil {
+		log.Error(err, "Removing ports; stopping the daemons all the same")
+	}
+	return ovnd.Stop(ctx, o.daemonOptions(log))
+}
+
+func (o *options) removePorts(ctx context.Context, log logr.Logger) error {
+	socket := ovnd.EndpointsOf(o.daemonOptions(log)).OVS
+	if err := ovnd.Probe(ctx, socket); err != nil {
+		return fmt.Errorf("the Open_vSwitch database does not answer: %w", err)
+	}
+	ports, err := vnet.New(vnet.Options{OVSSocket: socket, Bridge: "br-int", Log: log.WithName("vnet")})
+	if err != nil {
+		return err
+	}
+	run, stop := context.WithCancel(ctx)
+	g, run := errgroup.WithContext(run)
+	g.Go(func() error { return ports.Run(run) })
+	g.Go(func() error {
+		defer stop()
+		removed, err := ports.Prune(ctx, func(vnet.Owner) bool { return false })
+		log.Info("Ports removed", "ports", removed)
+		return err
+	})
+	return g.Wait()
+}

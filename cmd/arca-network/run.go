@@ -1,0 +1,132 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// options are the flags of `arca-network run`.
+type options struct {
+	stateDir string
+	runDir   string
+	node     string
+	role     string
+
+	ovnRoot   string
+	ovsSocket string
+	nb        string
+
+	datastore  string
+	kubeconfig string
+	apiListen  string
+
+	workers   int
+	metrics   string
+	logFormat string
+	verbosity int
+}
+
+const (
+	defaultStateDir = "/var/lib/arca-network"
+	defaultRunDir   = "/run/arca-network"
+)
+
+func stateDirFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "state-dir", defaultStateDir, "folder of the store and the OVS and OVN databases")
+}
+
+func runDirFlag(c *cobra.Command, dir *string) {
+	c.Flags().StringVar(dir, "run-dir", defaultRunDir, "folder of the daemons' sockets and pid files; short, for a socket's path has at most 107 bytes")
+}
+
+func ovnRootFlag(c *cobra.Command, root *string) {
+	c.Flags().StringVar(root, "ovn-root", "", "Debian root folder to run the OVS and OVN daemons from, as hack/ovn-root.sh makes it (default: the system's own)")
+}
+
+func runCommand() *cobra.Command {
+	o := &options{}
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run the store and the controllers until told to stop",
+		Long: `run starts the embedded API and store, starts or adopts the OVS and OVN daemons, and
+keeps them as the objects say. SIGTERM ends it cleanly; the daemons go on and so does
+all traffic, and the next run adopts them. "arca-network down" ends the daemons too.`,
+		Example: `  arca-network run
+  arca-network run --ovn-root /var/cache/arca-network/ovn-root
+  arca-network run --ovs-socket unix:/run/openvswitch/db.sock --nb unix:/run/ovn/ovnnb_db.sock`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	f := c.Flags()
+	stateDirFlag(c, &o.stateDir)
+	runDirFlag(c, &o.runDir)
+	ovnRootFlag(c, &o.ovnRoot)
+	f.StringVar(&o.node, "node", "", "this host's name in Attachment.spec.node (default: the host name)")
+	f.StringVar(&o.role, "role", "all", "what to run: all (central and node are not supported yet)")
+	f.StringVar(&o.ovsSocket, "ovs-socket", "", "Open_vSwitch database of daemons that the system runs, for example unix:/run/openvswitch/db.sock; needs --nb")
+	f.StringVar(&o.nb, "nb", "", "northbound database of daemons that the system runs, for example unix:/run/ovn/ovnnb_db.sock; needs --ovs-socket")
+	f.StringVar(&o.datastore, "datastore-endpoint", "", "keep objects in this datastore instead of SQLite, in kine's form, for example etcd: http://127.0.0.1:2379")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "keep objects in the Kubernetes API of this file instead of the embedded one")
+	f.StringVar(&o.apiListen, "api-listen", "127.0.0.1:0", "address of the embedded API, on the loopback; port 0 chooses one and keeps it")
+	f.IntVar(&o.workers, "workers", 64, "attachments worked on side by side")
+	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
+	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
+	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
+	c.MarkFlagsMutuallyExclusive("datastore-endpoint", "kubeconfig")
+	c.MarkFlagsRequiredTogether("ovs-socket", "nb")
+	c.MarkFlagsMutuallyExclusive("ovn-root", "nb")
+	return c
+}
+
+// validate checks what flags alone can tell.
+func (o *options) validate() error {
+	if o.role != "all" {
+		return fmt.Errorf("--role: %q is not supported yet: must be all", o.role)
+	}
+	if o.workers < 1 || o.workers > 1024 {
+		return fmt.Errorf("--workers: %d: must be 1 to 1024", o.workers)
+	}
+	if o.verbosity < 0 || o.verbosity > 1 {
+		return fmt.Errorf("--verbosity: %d: must be 0 or 1", o.verbosity)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("must run as root: it makes interfaces and network namespaces' addresses")
+	}
+	for _, d := range []*string{&o.stateDir, &o.runDir} {
+		abs, err := filepath.Abs(*d)
+		if err != nil {
+			return err
+		}
+		*d = abs
+	}
+	if o.node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("--node: %w", err)
+		}
+		o.node = name
+	}
+	return nil
+}
+
+func (o *options) run(ctx context.Context) error {
+	log, flush, err := newLogger(o.logFormat, o.verbosity)
+	if err != nil {
+		return err
+	}
+	defer flush()
+	log.Info("Starting", "version", version, "node", o.node, "stateDir", o.stateDir)
+	return o.serve(ctx, log)
+}

@@ -1,0 +1,171 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/store"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+// stopTimeout bounds a clean end.
+const stopTimeout = 20 * time.Second
+
+// serve wires the parts and runs them until ctx is done or one fails. The API
+// ends last: the others write to it.
+func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
+	config, api, err := o.startAPI(ctx, log)
+	if err != nil {
+		return err
+	}
+	apiDone := make(<-chan struct{})
+	if api != nil {
+		apiDone = api.Done()
+		defer func() {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			if e := api.Stop(stop); e != nil && err == nil {
+				err = fmt.Errorf("stopping the store: %w", e)
+			}
+		}()
+	}
+	daemons, endpoints, err := o.startDaemons(ctx, log)
+	if err != nil {
+		return err
+	}
+	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: endpoints.NB, Log: log.WithName("ovnsync")})
+	if err != nil {
+		return err
+	}
+	ports, err := vnet.New(vnet.Options{OVSSocket: endpoints.OVS, Bridge: "br-int", Log: log.WithName("vnet")})
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, o.metrics, log)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if err := controllers.Setup(ctx, mgr, controllers.Options{
+		Northbound: northbound,
+		Ports:      ports,
+		Node:       o.node,
+		HostRoutes: vnet.HostRoutes,
+		Workers:    o.workers,
+	}); err != nil {
+		return err
+	}
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-apiDone:
+			return fmt.Errorf("the store ended: %w", api.Err())
+		}
+	})
+	if daemons != nil {
+		g.Go(func() error { return daemons.Run(ctx) })
+	}
+	g.Go(func() error { return northbound.Run(ctx) })
+	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return mgr.Start(ctx) })
+	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
+	err = g.Wait()
+	log.Info("Stopped; the daemons and their traffic go on")
+	return err
+}
+
+// startAPI starts the embedded API or finds the external one.
+func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, *store.Store, error) {
+	crds, err := crd.All()
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.kubeconfig != "" {
+		config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+		config.QPS = -1
+		if err := store.InstallCRDs(ctx, config, crds); err != nil {
+			return nil, nil, fmt.Errorf("installing the CustomResourceDefinitions: %w", err)
+		}
+		return config, nil, nil
+	}
+	s, err := store.Start(ctx, store.Options{
+		Dir:      o.stateDir,
+		Endpoint: o.datastore,
+		Listen:   o.apiListen,
+		CRDs:     crds,
+		Log:      log.WithName("store"),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.Config(), s, nil
+}
+
+func (o *options) usedKubeconfig(api *store.Store) string {
+	if api == nil {
+		return o.kubeconfig
+	}
+	return api.KubeconfigPath()
+}
+
+// startDaemons starts or adopts our own daemons, or finds the system's.
+func (o *options) startDaemons(ctx context.Context, log logr.Logger) (*ovnd.Stack, ovnd.Endpoints, error) {
+	if o.nb != "" {
+		endpoints, err := ovnd.Attach(ctx, ovnd.AttachOptions{NB: o.nb, OVS: o.ovsSocket})
+		return nil, endpoints, err
+	}
+	stack, err := ovnd.Start(ctx, o.daemonOptions(log))
+	if err != nil {
+		return nil, ovnd.Endpoints{}, err
+	}
+	log.Info("Daemons answer", "versions", stack.Versions())
+	return stack, stack.Endpoints(), nil
+}
+
+func (o *options) daemonOptions(log logr.Logger) ovnd.Options {
+	return ovnd.Options{
+		Root:   o.ovnRoot,
+		Dir:    filepath.Join(o.stateDir, "ovn"),
+		RunDir: o.runDir,
+		Log:    log.WithName("ovnd"),
+	}
+}
+
+func newManager(config *rest.Config, metrics string, log logr.Logger) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(config, ctrl.Options{
+		Scheme:  scheme,
+		Logger:  log,
+		Metrics: metricsserver.Options{BindAddress: metrics},
+		Cache: cache.Options{
+			// Half of an object's memory, and nobody here reads them.
+			DefaultTransform: cache.TransformStripManagedFields(),
+		},
+	})
+}

@@ -1,0 +1,154 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// AttachmentReconciler gives attachments their addresses and keeps their
+// northbound rows. The port on the host is the PortReconciler's.
+type AttachmentReconciler struct {
+	Client     client.Client
+	Recorder   events.EventRecorder
+	Northbound Northbound
+	Book       *Book
+	// Trigger asks for attachments to be looked at, by name.
+	Trigger *Trigger
+	// Workers is the number of attachments worked on side by side. The writer
+	// of the northbound database commits what they bring in groups.
+	Workers int
+}
+
+// SetupWithManager registers the reconciler.
+func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("attachment").
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged())).
+		WatchesRawSource(r.Trigger).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Workers,
+			RateLimiter:             rateLimiter(),
+			ReconciliationTimeout:   callTimeout,
+		}).
+		Complete(r)
+}
+
+// Reconcile makes the northbound database hold an attachment's port.
+func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.Book.Load(ctx, r.Client); err != nil {
+		return ctrl.Result{}, err
+	}
+	a := &v1alpha1.Attachment{}
+	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Trigger.Enqueue(r.Book.ReleaseAttachment(req.Name)...)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !a.DeletionTimestamp.IsZero() {
+		return settle(ctrl.Result{}, r.delete(ctx, a))
+	}
+	if err := ensureFinalizers(ctx, r.Client, a, v1alpha1.CentralFinalizer, v1alpha1.NodeFinalizer); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	before := a.DeepCopy()
+	syncErr := r.sync(ctx, a)
+	a.Status.ObservedGeneration = a.Generation
+	if err := patchStatus(ctx, r.Client, before, a); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	return ctrl.Result{}, syncErr
+}
+
+// sync does the work and writes its outcome to the status in memory.
+func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error {
+	network := &v1alpha1.Network{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: a.Spec.Network}, network)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if why := networkRefuses(network, a, err == nil); why != nil {
+		refuse(r.Recorder, a, why)
+		return nil
+	}
+	grant, why := r.Book.AcquireAttachment(a, network)
+	if why != nil {
+		refuse(r.Recorder, a, why)
+		return nil
+	}
+	setCondition(a, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
+	grant.apply(a, network)
+
+	rows, err := topology.Attachment(a)
+	if err != nil {
+		return reconcile.TerminalError(err)
+	}
+	if _, err := r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows); err != nil {
+		return unprogrammed(a, err)
+	}
+	setCondition(a, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
+	if c := findCondition(a, v1alpha1.ConditionReady); c == nil || c.Reason == v1alpha1.ReasonNotAccepted ||
+		c.Reason == v1alpha1.ReasonNorthboundUnavailable {
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for the port on its host")
+	}
+	return nil
+}
+
+// networkRefuses tells why an attachment cannot be accepted for its network's
+// sake, or nil.
+func networkRefuses(n *v1alpha1.Network, a *v1alpha1.Attachment, found bool) *Refusal {
+	switch {
+	case !found:
+		return &Refusal{v1alpha1.ReasonNetworkNotFound,
+			"spec.network: network " + a.Spec.Network + " does not exist; create it, or delete this attachment"}
+	case wasTrue(a, v1alpha1.ConditionAccepted):
+		// It stays attached to a network that is being deleted, or that was
+		// refused a change: that is what the network waits for.
+		return nil
+	case !n.DeletionTimestamp.IsZero():
+		return &Refusal{v1alpha1.ReasonNetworkDeleting,
+			"spec.network: network " + n.Name + " is being deleted"}
+	case len(n.Status.Subnets) == 0:
+		why := "has not been accepted yet"
+		if c := findCondition(n, v1alpha1.ConditionAccepted); c != nil && c.Message != "" {
+			why = "is not accepted: " + c.Message
+		}
+		return &Refusal{v1alpha1.ReasonNetworkNotAccepted, "spec.network: network " + n.Name + " " + why}
+	}
+	return nil
+}
+
+// delete removes the rows after the port on the host is gone.
+func (r *AttachmentReconciler) delete(ctx context.Context, a *v1alpha1.Attachment) error {
+	if controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
+		return nil
+	}
+	if _, err := r.Northbound.Delete(ctx, topology.AttachmentOwner(a)); err != nil {
+		return err
+	}
+	return removeFinalizer(ctx, r.Client, a, v1alpha1.CentralFinalizer)
+}
+
+func findCondition(o conditioned, conditionType string) *metav1.Condition {
+	for i, c := range *o.GetConditions() {
+		if c.Type == conditionType {
+			return &(*o.GetConditions())[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ipam"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// Refusal is why an object is not accepted.
+type Refusal struct {
+	// Reason is one of the reasons of condition Accepted.
+	Reason string
+	// Message names the field, the value and what is allowed.
+	Message string
+}
+
+// Book holds who has which subnet, address, MAC and name. It is filled from
+// the objects' status at the start and is ahead of the API from then on: a
+// grant is entered before it is written to a status, so that two reconcilers
+// never grant one thing twice. It does no I/O after Load.
+//
+// What an object holds it keeps. Of the objects that wait for the same thing
+// the oldest gets it.
+type Book struct {
+	mu     sync.Mutex
+	loaded bool
+
+	hostRoutes func() ([]netip.Prefix, error)
+
+	networks map[string]*networkEntry
+	subnets  *ipam.PrefixSet
+	names    map[string]string // DNS name → network
+	refused  map[string]*v1alpha1.Network
+
+	attachments map[string]*attachmentEntry
+	interfaces  map[string]string // place of an interface → attachment
+}
+
+// NewBook returns an empty book. hostRoutes gives the ranges that this host
+// routes elsewhere; no subnet is chosen from them.
+func NewBook(hostRoutes func() ([]netip.Prefix, error)) *Book {
+	b := &Book{
+		hostRoutes:  hostRoutes,
+		networks:    map[string]*networkEntry{},
+		subnets:     ipam.NewPrefixSet(),
+		names:       map[string]string{},
+		refused:     map[string]*v1alpha1.Network{},
+		attachments: map[string]*attachmentEntry{},
+		interfaces:  map[string]string{},
+	}
+	return b
+}
+
+// Load enters what the objects' status says, once. Reconcilers call it first;
+// by then their caches are filled.
+func (b *Book) Load(ctx context.Context, c client.Reader) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.loaded {
+		return nil
+	}
+	var networks v1alpha1.NetworkList
+	if err := c.List(ctx, &networks); err != nil {
+		return fmt.Errorf("listing networks: %w", err)
+	}
+	var attachments v1alpha1.AttachmentList
+	if err := c.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing attachments: %w", err)
+	}
+	slices.SortFunc(networks.Items, func(x, y v1alpha1.Network) int { return older(&x, &y) })
+	slices.SortFunc(attachments.Items, func(x, y v1alpha1.Attachment) int { return older(&x, &y) })
+	byName := map[string]*v1alpha1.Network{}
+	for i := range networks.Items {
+		n := &networks.Items[i]
+		byName[n.Name] = n
+		if len(n.Status.Subnets) > 0 {
+			b.restoreNetwork(n)
+		}
+	}
+	for i := range attachments.Items {
+		a := &attachments.Items[i]
+		if n := byName[a.Spec.Network]; n != nil && len(a.Status.Addresses) > 0 {
+			b.restoreAttachment(a)
+		}
+	}
+	b.loaded = true
+	return nil
+}
+
+// older orders objects by age; those of one second by name.
+func older(x, y metav1.Object) int {
+	xt, yt := x.GetCreationTimestamp(), y.GetCreationTimestamp()
+	if xt.Equal(&yt) {
+		return cmp.Compare(x.GetName(), y.GetName())
+	}
+	if xt.Before(&yt) {
+		return -1
+	}
+	return 1
+}
+
+// reservedRanges are what no network may overlap.
+var reservedRanges = map[string]netip.Prefix{
+	"the join range of the router and the host": netip.MustParsePrefix(topology.JoinCIDR),
+}

@@ -1,0 +1,360 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ipam"
+)
+
+// routerHolder holds the router's MAC address of a network. It is no object's
+// name: those have no space.
+const routerHolder = "the gateway"
+
+// attachmentEntry is what an attachment holds.
+type attachmentEntry struct {
+	uid       string
+	network   string
+	addresses []netip.Prefix
+	gateways  []netip.Addr
+	mac       net.HardwareAddr
+	members   []string // keys in networkEntry.members
+	place     string   // key in Book.interfaces
+}
+
+// apply writes what was granted to the status in memory.
+func (e *attachmentEntry) apply(a *v1alpha1.Attachment, n *v1alpha1.Network) {
+	a.Status.Addresses = a.Status.Addresses[:0:0]
+	for _, p := range e.addresses {
+		a.Status.Addresses = append(a.Status.Addresses, p.String())
+	}
+	a.Status.Gateways = a.Status.Gateways[:0:0]
+	for _, g := range e.gateways {
+		a.Status.Gateways = append(a.Status.Gateways, g.String())
+	}
+	a.Status.MAC = e.mac.String()
+	a.Status.MTU = int32(n.EffectiveMTU())
+}
+
+// AcquireAttachment gives an attachment its addresses, its MAC address and its
+// names: those that it holds already, those that its spec names, or some that
+// are free. The network must have been granted its subnets.
+func (b *Book) AcquireAttachment(a *v1alpha1.Attachment, n *v1alpha1.Network) (*attachmentEntry, *Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.networks[n.Name]
+	if e == nil || e.uid != string(n.UID) {
+		return nil, &Refusal{v1alpha1.ReasonNetworkNotAccepted, "spec.network: network " + n.Name + " has not been accepted yet"}
+	}
+	waiting := []*v1alpha1.Attachment{}
+	for _, w := range e.refused {
+		if w.Name != a.Name && older(w, a) < 0 {
+			waiting = append(waiting, w)
+		}
+	}
+	slices.SortFunc(waiting, func(x, y *v1alpha1.Attachment) int { return older(x, y) })
+	for _, w := range waiting {
+		_, _ = b.acquireAttachment(w, e)
+	}
+	return b.acquireAttachment(a, e)
+}
+
+func (b *Book) acquireAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachmentEntry, *Refusal) {
+	if old := b.attachments[a.Name]; old != nil && old.uid != string(a.UID) {
+		b.dropAttachment(a.Name) // a new object under an old name
+	}
+	grant, why := b.tryAttachment(a, e)
+	if why != nil {
+		if b.attachments[a.Name] == nil {
+			for _, p := range e.pools {
+				p.Release(a.Name)
+			}
+			e.macs.Release(a.Name)
+		}
+		e.refused[a.Name] = a.DeepCopy()
+		return nil, why
+	}
+	delete(e.refused, a.Name)
+	return grant, nil
+}
+
+// tryAttachment checks everything first and enters it only where nothing
+// stands against it.
+func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachmentEntry, *Refusal) {
+	old := b.attachments[a.Name]
+	grant := &attachmentEntry{
+		uid:     string(a.UID),
+		network: a.Spec.Network,
+		members: memberKeys(a),
+		place:   interfacePlace(a),
+	}
+	for _, m := range grant.members {
+		if holder, taken := e.members[m]; taken && holder != a.Name {
+			return nil, &Refusal{v1alpha1.ReasonNameConflict, fmt.Sprintf(
+				"spec.container: %s is attached to network %s by attachment %s already", m, a.Spec.Network, holder)}
+		}
+	}
+	if holder, taken := b.interfaces[grant.place]; taken && grant.place != "" && holder != a.Name {
+		return nil, &Refusal{v1alpha1.ReasonNameConflict, fmt.Sprintf(
+			"spec.interface.name: %s is the interface of attachment %s; choose another name", grant.place, holder)}
+	}
+	mac, why := claimMAC(a, e, old)
+	if why != nil {
+		return nil, why
+	}
+	grant.mac = mac
+	if why := claimAddresses(a, e, old, grant); why != nil {
+		if old != nil {
+			_ = e.macs.Claim(a.Name, old.mac)
+			restoreAddresses(a.Name, e, old)
+		}
+		return nil, why
+	}
+	if old != nil {
+		b.unname(a.Name, old, e)
+	}
+	for _, m := range grant.members {
+		e.members[m] = a.Name
+	}
+	if grant.place != "" {
+		b.interfaces[grant.place] = a.Name
+	}
+	b.attachments[a.Name] = grant
+	e.holders[a.Name] = grant
+	return grant, nil
+}
+
+// memberKeys are the names that are unique within a network.
+func memberKeys(a *v1alpha1.Attachment) []string {
+	var keys []string
+	if id := a.Spec.Container.ID; id != "" {
+		keys = append(keys, "container id "+id)
+	}
+	if name := a.Spec.Container.Name; name != "" {
+		keys = append(keys, "container name "+name)
+	}
+	return keys
+}
+
+// interfacePlace says where an interface of the spec's name will be; no two
+// can be at one place. Empty where the name is derived from the UID.
+func interfacePlace(a *v1alpha1.Attachment) string {
+	i := a.Spec.Interface
+	switch {
+	case i.Type == v1alpha1.InterfaceVeth:
+		return innerName(a) + " in " + filepath.Clean(i.Netns)
+	case i.Name != "":
+		return i.Name + " on host " + a.Spec.Node
+	}
+	return ""
+}
+
+func claimMAC(a *v1alpha1.Attachment, e *networkEntry, old *attachmentEntry) (net.HardwareAddr, *Refusal) {
+	if a.Spec.MAC == "" {
+		if old != nil {
+			return old.mac, nil
+		}
+		return e.macs.Allocate(a.Name, string(a.UID)), nil
+	}
+	mac, err := net.ParseMAC(a.Spec.MAC)
+	if err == nil {
+		err = e.macs.Claim(a.Name, mac)
+	}
+	if err != nil {
+		return nil, &Refusal{v1alpha1.ReasonMACInUse, fmt.Sprintf("spec.mac: %v; choose another, or leave it out", err)}
+	}
+	return mac, nil
+}
+
+// claimAddresses gives one address of each of the network's subnets.
+func claimAddresses(a *v1alpha1.Attachment, e *networkEntry, old, grant *attachmentEntry) *Refusal {
+	static, why := staticAddresses(a, e)
+	if why != nil {
+		return why
+	}
+	for _, pool := range e.pools {
+		addr, isStatic := static[pool]
+		if !isStatic {
+			addr = stickyAddress(a, old, pool)
+		}
+		var err error
+		if addr.IsValid() {
+			err = pool.Claim(a.Name, addr)
+		}
+		if !addr.IsValid() || (err != nil && !isStatic) {
+			addr, err = pool.Allocate(a.Name)
+		}
+		if err != nil {
+			return addressRefusal(a.Spec.Network, err)
+		}
+		grant.addresses = append(grant.addresses, netip.PrefixFrom(addr, pool.CIDR().Bits()))
+		grant.gateways = append(grant.gateways, pool.Gateway())
+	}
+	return nil
+}
+
+// staticAddresses sorts the addresses of the spec by the pool they are of.
+func staticAddresses(a *v1alpha1.Attachment, e *networkEntry) (map[*ipam.Pool]netip.Addr, *Refusal) {
+	static := map[*ipam.Pool]netip.Addr{}
+	for i, s := range a.Spec.Addresses {
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, &Refusal{v1alpha1.ReasonAddressNotUsable, fmt.Sprintf("spec.addresses[%d]: %v", i, err)}
+		}
+		pool := e.poolOf(addr)
+		if pool == nil {
+			return nil, &Refusal{v1alpha1.ReasonAddressNotUsable, fmt.Sprintf(
+				"spec.addresses[%d]: %s is not in the subnets of network %s: %s", i, addr, a.Spec.Network, join(e.subnets))}
+		}
+		static[pool] = addr
+	}
+	return static, nil
+}
+
+// stickyAddress is the address that the attachment has, or had by its status.
+func stickyAddress(a *v1alpha1.Attachment, old *attachmentEntry, pool *ipam.Pool) netip.Addr {
+	if old != nil {
+		for _, p := range old.addresses {
+			if pool.CIDR().Contains(p.Addr()) {
+				return p.Addr()
+			}
+		}
+	}
+	for _, s := range a.Status.Addresses {
+		if p, err := netip.ParsePrefix(s); err == nil && pool.CIDR().Contains(p.Addr()) {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+func addressRefusal(network string, err error) *Refusal {
+	var (
+		taken     *ipam.TakenError
+		exhausted *ipam.ExhaustedError
+	)
+	switch {
+	case errors.As(err, &taken):
+		return &Refusal{v1alpha1.ReasonAddressInUse, fmt.Sprintf(
+			"spec.addresses: %s is held by attachment %s; choose another, or leave it out", taken.Addr, taken.Holder)}
+	case errors.As(err, &exhausted):
+		return &Refusal{v1alpha1.ReasonPoolExhausted, fmt.Sprintf(
+			"network %s: %v; delete attachments that are not needed", network, err)}
+	}
+	return &Refusal{v1alpha1.ReasonAddressNotUsable, "spec.addresses: " + err.Error()}
+}
+
+// restoreAttachment enters what a status says, before anything is granted. An
+// address that somebody else has by then is granted anew later.
+func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
+	e := b.networks[a.Spec.Network]
+	if e == nil || b.attachments[a.Name] != nil {
+		return
+	}
+	entry := &attachmentEntry{
+		uid:     string(a.UID),
+		network: a.Spec.Network,
+		members: memberKeys(a),
+		place:   interfacePlace(a),
+	}
+	for _, s := range a.Status.Addresses {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			continue
+		}
+		if pool := e.poolOf(p.Addr()); pool != nil && pool.Claim(a.Name, p.Addr()) == nil {
+			entry.addresses = append(entry.addresses, p)
+			entry.gateways = append(entry.gateways, pool.Gateway())
+		}
+	}
+	mac, err := net.ParseMAC(a.Status.MAC)
+	if err != nil || e.macs.Claim(a.Name, mac) != nil {
+		mac = e.macs.Allocate(a.Name, string(a.UID))
+	}
+	entry.mac = mac
+	for _, m := range entry.members {
+		if _, taken := e.members[m]; !taken {
+			e.members[m] = a.Name
+		}
+	}
+	if _, taken := b.interfaces[entry.place]; !taken && entry.place != "" {
+		b.interfaces[entry.place] = a.Name
+	}
+	b.attachments[a.Name] = entry
+	e.holders[a.Name] = entry
+}
+
+func restoreAddresses(name string, e *networkEntry, old *attachmentEntry) {
+	for _, pool := range e.pools {
+		pool.Release(name)
+	}
+	for _, p := range old.addresses {
+		if pool := e.poolOf(p.Addr()); pool != nil {
+			_ = pool.Claim(name, p.Addr())
+		}
+	}
+}
+
+// ReleaseAttachment forgets an attachment that is gone and returns those that
+// may have waited for what it held.
+func (b *Book) ReleaseAttachment(name string) (waiting []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	entry := b.attachments[name]
+	if entry == nil {
+		for _, e := range b.networks {
+			delete(e.refused, name)
+		}
+		return nil
+	}
+	e := b.networks[entry.network]
+	b.dropAttachment(name)
+	if e != nil {
+		delete(e.refused, name)
+		for w := range e.refused {
+			waiting = append(waiting, w)
+		}
+	}
+	return waiting
+}
+
+func (b *Book) dropAttachment(name string) {
+	entry := b.attachments[name]
+	if entry == nil {
+		return
+	}
+	delete(b.attachments, name)
+	e := b.networks[entry.network]
+	b.unname(name, entry, e)
+	if e == nil {
+		return
+	}
+	delete(e.holders, name)
+	e.macs.Release(name)
+	for _, p := range e.pools {
+		p.Release(name)
+	}
+}
+
+// unname gives names back.
+func (b *Book) unname(attachment string, entry *attachmentEntry, e *networkEntry) {
+	if entry.place != "" && b.interfaces[entry.place] == attachment {
+		delete(b.interfaces, entry.place)
+	}
+	if e == nil {
+		return
+	}
+	for _, m := range entry.members {
+		if e.members[m] == attachment {
+			delete(e.members, m)
+		}
+	}
+}

@@ -1,0 +1,303 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ipam"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// networkEntry is what a network holds.
+type networkEntry struct {
+	uid     string
+	name    string            // DNS name
+	want    []v1alpha1.Subnet // what the pools were made from
+	subnets []v1alpha1.SubnetStatus
+	pools   []*ipam.Pool
+	macs    *ipam.MACTable
+
+	holders map[string]*attachmentEntry     // by attachment
+	members map[string]string               // container id or name → attachment
+	refused map[string]*v1alpha1.Attachment // attachments that wait
+}
+
+// AcquireNetwork gives a network its name and its subnets: those that it holds
+// already, those that its spec names, or some that are free.
+func (b *Book) AcquireNetwork(n *v1alpha1.Network) ([]v1alpha1.SubnetStatus, *Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waiting := []*v1alpha1.Network{}
+	for _, w := range b.refused {
+		if w.Name != n.Name && older(w, n) < 0 {
+			waiting = append(waiting, w)
+		}
+	}
+	slices.SortFunc(waiting, func(x, y *v1alpha1.Network) int { return older(x, y) })
+	for _, w := range waiting {
+		_, _ = b.acquireNetwork(w)
+	}
+	return b.acquireNetwork(n)
+}
+
+func (b *Book) acquireNetwork(n *v1alpha1.Network) ([]v1alpha1.SubnetStatus, *Refusal) {
+	e := b.networks[n.Name]
+	if e != nil && e.uid != string(n.UID) {
+		b.dropNetwork(n.Name) // a new object under an old name
+		e = nil
+	}
+	why := b.tryNetwork(n, e)
+	if why != nil {
+		b.refused[n.Name] = n.DeepCopy()
+		return nil, why
+	}
+	delete(b.refused, n.Name)
+	return b.networks[n.Name].subnets, nil
+}
+
+func (b *Book) tryNetwork(n *v1alpha1.Network, e *networkEntry) *Refusal {
+	name := n.EffectiveDNSName()
+	if holder, taken := b.names[name]; taken && holder != n.Name {
+		return &Refusal{v1alpha1.ReasonNameConflict, fmt.Sprintf(
+			"spec.dnsName: %q is the name of network %s; choose another", name, holder)}
+	}
+	want := n.Spec.Subnets
+	if len(want) == 0 && e != nil {
+		want = e.want
+	}
+	if len(want) == 0 {
+		chosen, why := b.chooseSubnet(n.Name)
+		if why != nil {
+			return why
+		}
+		want = []v1alpha1.Subnet{chosen}
+	}
+	if e != nil && equality.Semantic.DeepEqual(e.want, want) {
+		b.rename(n.Name, e, name)
+		return nil
+	}
+	if e != nil && len(e.holders) > 0 && !sameRanges(e.subnets, want) {
+		return &Refusal{v1alpha1.ReasonSubnetInUse, fmt.Sprintf(
+			"spec.subnets: %d attachments hold addresses of %s; delete them before changing its range or gateway",
+			len(e.holders), join(e.subnets))}
+	}
+	for _, s := range want {
+		if why := b.overlap(n.Name, netip.MustParsePrefix(s.CIDR)); why != nil {
+			return why
+		}
+	}
+	return b.enterNetwork(n, name, want, e)
+}
+
+// overlap tells who else holds a part of a range.
+func (b *Book) overlap(network string, cidr netip.Prefix) *Refusal {
+	for what, r := range reservedRanges {
+		if r.Overlaps(cidr) {
+			return &Refusal{v1alpha1.ReasonSubnetOverlap, fmt.Sprintf(
+				"spec.subnets: %s overlaps %s, %s; choose another range", cidr, r, what)}
+		}
+	}
+	own := b.networks[network]
+	if own != nil {
+		for _, s := range own.subnets {
+			b.subnets.Remove(netip.MustParsePrefix(s.CIDR))
+		}
+		defer func() {
+			for _, s := range own.subnets {
+				b.subnets.Insert(netip.MustParsePrefix(s.CIDR), network)
+			}
+		}()
+	}
+	if holder, taken := b.subnets.Overlap(cidr); taken {
+		return &Refusal{v1alpha1.ReasonSubnetOverlap, fmt.Sprintf(
+			"spec.subnets: %s overlaps %s of network %s; choose another range or delete that network",
+			cidr, join(b.networks[holder].subnets), holder)}
+	}
+	return nil
+}
+
+// enterNetwork writes a grant into the book. Where the network had one, its
+// holders keep what they have.
+func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Subnet, old *networkEntry) *Refusal {
+	e := &networkEntry{
+		uid:     string(n.UID),
+		want:    slices.Clone(want),
+		macs:    ipam.NewMACTable(),
+		holders: map[string]*attachmentEntry{},
+		members: map[string]string{},
+		refused: map[string]*v1alpha1.Attachment{},
+	}
+	for _, s := range want {
+		pool, err := newPool(s)
+		if err != nil {
+			return &Refusal{v1alpha1.ReasonAddressNotUsable, "spec.subnets: " + err.Error()}
+		}
+		e.subnets = append(e.subnets, v1alpha1.SubnetStatus{CIDR: s.CIDR, Gateway: pool.Gateway().String()})
+		e.pools = append(e.pools, pool)
+	}
+	_ = e.macs.Claim(routerHolder, topology.RouterMAC(n.Name))
+	if old != nil {
+		e.name, e.macs, e.holders, e.members, e.refused = old.name, old.macs, old.holders, old.members, old.refused
+		for _, s := range old.subnets {
+			b.subnets.Remove(netip.MustParsePrefix(s.CIDR))
+		}
+		for holder, a := range e.holders {
+			for _, p := range a.addresses {
+				if pool := e.poolOf(p.Addr()); pool != nil {
+					pool.Restore(holder, p.Addr())
+				}
+			}
+		}
+	}
+	for _, s := range e.subnets {
+		b.subnets.Insert(netip.MustParsePrefix(s.CIDR), n.Name)
+	}
+	b.networks[n.Name] = e
+	b.rename(n.Name, e, name)
+	return nil
+}
+
+func (e *networkEntry) poolOf(a netip.Addr) *ipam.Pool {
+	for _, p := range e.pools {
+		if p.CIDR().Contains(a) {
+			return p
+		}
+	}
+	return nil
+}
+
+func (b *Book) rename(network string, e *networkEntry, name string) {
+	if b.names[e.name] == network {
+		delete(b.names, e.name)
+	}
+	e.name = name
+	b.names[name] = network
+}
+
+func (b *Book) chooseSubnet(network string) (v1alpha1.Subnet, *Refusal) {
+	used := b.subnets.Prefixes()
+	for _, r := range reservedRanges {
+		used = append(used, r)
+	}
+	routes, err := b.hostRoutes()
+	if err != nil {
+		return v1alpha1.Subnet{}, &Refusal{v1alpha1.ReasonPoolExhausted, "reading the host's routes: " + err.Error()}
+	}
+	p, err := ipam.PickSubnet(network, append(used, routes...))
+	if err != nil {
+		return v1alpha1.Subnet{}, &Refusal{v1alpha1.ReasonPoolExhausted, fmt.Sprintf(
+			"spec.subnets: no default subnet is free (%v); name one", err)}
+	}
+	return v1alpha1.Subnet{CIDR: p.String()}, nil
+}
+
+// restoreNetwork enters what a status says, before anything is granted.
+func (b *Book) restoreNetwork(n *v1alpha1.Network) {
+	want := asSpec(n.Status.Subnets)
+	for i, s := range n.Spec.Subnets {
+		// The spec says more (range, reserved) where it is what is in force.
+		if i < len(want) && s.CIDR == want[i].CIDR {
+			want[i] = s
+		}
+	}
+	for _, s := range want {
+		cidr, err := netip.ParsePrefix(s.CIDR)
+		if err != nil || b.overlap(n.Name, cidr) != nil {
+			return // it will be decided anew
+		}
+	}
+	if _, taken := b.names[n.EffectiveDNSName()]; taken {
+		return
+	}
+	_ = b.enterNetwork(n, n.EffectiveDNSName(), want, nil)
+}
+
+// ReleaseNetwork forgets a network that is gone and returns those that may
+// have waited for what it held.
+func (b *Book) ReleaseNetwork(name string) (waiting []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.refused, name)
+	b.dropNetwork(name)
+	for w := range b.refused {
+		waiting = append(waiting, w)
+	}
+	return waiting
+}
+
+func (b *Book) dropNetwork(name string) {
+	e := b.networks[name]
+	if e == nil {
+		return
+	}
+	for _, s := range e.subnets {
+		b.subnets.Remove(netip.MustParsePrefix(s.CIDR))
+	}
+	if b.names[e.name] == name {
+		delete(b.names, e.name)
+	}
+	delete(b.networks, name)
+}
+
+func newPool(s v1alpha1.Subnet) (*ipam.Pool, error) {
+	var (
+		in  ipam.Subnet
+		err error
+	)
+	if in.CIDR, err = netip.ParsePrefix(s.CIDR); err != nil {
+		return nil, err
+	}
+	if s.Gateway != "" {
+		if in.Gateway, err = netip.ParseAddr(s.Gateway); err != nil {
+			return nil, err
+		}
+	}
+	if s.AllocationRange != "" {
+		if in.AllocationRange, err = netip.ParsePrefix(s.AllocationRange); err != nil {
+			return nil, err
+		}
+	}
+	for _, r := range s.Reserved {
+		a, err := netip.ParseAddr(r)
+		if err != nil {
+			return nil, err
+		}
+		in.Reserved = append(in.Reserved, a)
+	}
+	return ipam.NewPool(in)
+}
+
+// asSpec is the spec that stands for what is in force.
+func asSpec(in []v1alpha1.SubnetStatus) []v1alpha1.Subnet {
+	out := make([]v1alpha1.Subnet, len(in))
+	for i, s := range in {
+		out[i] = v1alpha1.Subnet{CIDR: s.CIDR, Gateway: s.Gateway}
+	}
+	return out
+}
+
+// sameRanges tells whether ranges and gateways stay what they are.
+func sameRanges(have []v1alpha1.SubnetStatus, want []v1alpha1.Subnet) bool {
+	return slices.EqualFunc(have, want, func(h v1alpha1.SubnetStatus, w v1alpha1.Subnet) bool {
+		pool, err := newPool(w)
+		return err == nil && pool.CIDR().String() == h.CIDR && pool.Gateway().String() == h.Gateway
+	})
+}
+
+func join(subnets []v1alpha1.SubnetStatus) string {
+	out := ""
+	for i, s := range subnets {
+		if i > 0 {
+			out += " and "
+		}
+		out += s.CIDR
+	}
+	return out
+}

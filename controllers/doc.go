@@ -1,0 +1,13 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controllers owns the reconcilers, one file each: they read API
+// objects, ask the pure packages (ipam, topology) what should be, hand the
+// answer to the one writer of each target (ovnsync, vnet), and write status.
+// They must not write a database, a link or a rule themselves.
+//
+// Central work (addresses, northbound rows: TopologyReconciler,
+// NetworkReconciler, AttachmentReconciler) and the work of a node (ports of
+// this host: PortReconciler, UplinkReconciler) are separate reconcilers that
+// share nothing but the objects, so that several hosts can have one centre.
+package controllers

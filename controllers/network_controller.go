@@ -1,0 +1,216 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// NetworkReconciler accepts networks, chooses their subnets and keeps their
+// northbound rows.
+type NetworkReconciler struct {
+	Client     client.Client
+	Recorder   events.EventRecorder
+	Northbound Northbound
+	Book       *Book
+	// Trigger asks for networks to be looked at, by name.
+	Trigger *Trigger
+	// Attachments is triggered when a network's rows appeared: ports that had
+	// no switch to go into can be written.
+	Attachments *Trigger
+	// Workers is the number of networks worked on side by side.
+	Workers int
+}
+
+// SetupWithManager registers the reconciler.
+func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("network").
+		For(&v1alpha1.Network{}, builder.WithPredicates(specChanged())).
+		Watches(&v1alpha1.Attachment{}, handler.Funcs{DeleteFunc: enqueueNetworkOf}).
+		WatchesRawSource(r.Trigger).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Workers,
+			RateLimiter:             rateLimiter(),
+			ReconciliationTimeout:   callTimeout,
+		}).
+		Complete(r)
+}
+
+// enqueueNetworkOf enqueues the network of an attachment that went, for the
+// network may have waited for it.
+func enqueueNetworkOf(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	if a, ok := e.Object.(*v1alpha1.Attachment); ok {
+		q.Add(request(a.Spec.Network))
+	}
+}
+
+// specChanged lets everything pass but a change of status alone.
+func specChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+			!e.ObjectNew.GetDeletionTimestamp().Equal(e.ObjectOld.GetDeletionTimestamp()) ||
+			len(e.ObjectOld.GetFinalizers()) != len(e.ObjectNew.GetFinalizers())
+	}}
+}
+
+// rateLimiter delays retries of one object after an error: 50 ms, doubled up
+// to 30 s. What repairs the error usually triggers the object sooner.
+func rateLimiter() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](50*time.Millisecond, 30*time.Second)
+}
+
+// Reconcile makes the northbound database hold a network's rows.
+func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.Book.Load(ctx, r.Client); err != nil {
+		return ctrl.Result{}, err
+	}
+	n := &v1alpha1.Network{}
+	if err := r.Client.Get(ctx, req.NamespacedName, n); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Trigger.Enqueue(r.Book.ReleaseNetwork(req.Name)...)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !n.DeletionTimestamp.IsZero() {
+		return settle(ctrl.Result{}, r.delete(ctx, n))
+	}
+	if err := ensureFinalizers(ctx, r.Client, n, v1alpha1.CentralFinalizer); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	before := n.DeepCopy()
+	syncErr := r.sync(ctx, n)
+	n.Status.ObservedGeneration = n.Generation
+	if err := patchStatus(ctx, r.Client, before, n); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	if before.Status.ObservedGeneration != n.Generation ||
+		wasTrue(before, v1alpha1.ConditionAccepted) != wasTrue(n, v1alpha1.ConditionAccepted) {
+		// Attachments may wait for the network, or depend on what changed.
+		if err := r.enqueueAttachments(ctx, n.Name); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{}, syncErr
+}
+
+// sync does the work and writes its outcome to the status in memory.
+func (r *NetworkReconciler) sync(ctx context.Context, n *v1alpha1.Network) error {
+	grant, refused := r.Book.AcquireNetwork(n)
+	if refused != nil {
+		refuse(r.Recorder, n, refused)
+		return nil
+	}
+	setCondition(n, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
+	n.Status.Subnets = grant
+
+	rows, err := topology.Network(n)
+	if err != nil {
+		return reconcile.TerminalError(err)
+	}
+	changed, err := r.Northbound.Update(ctx, topology.NetworkOwner(n), rows)
+	if err != nil {
+		return unprogrammed(n, err)
+	}
+	setCondition(n, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
+	setCondition(n, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
+	if changed {
+		return r.enqueueAttachments(ctx, n.Name)
+	}
+	return nil
+}
+
+func (r *NetworkReconciler) enqueueAttachments(ctx context.Context, network string) error {
+	list, err := attachmentsOf(ctx, r.Client, network)
+	if err != nil {
+		return err
+	}
+	r.Attachments.Enqueue(names(list)...)
+	return nil
+}
+
+// delete removes the rows once no attachment needs them.
+func (r *NetworkReconciler) delete(ctx context.Context, n *v1alpha1.Network) error {
+	list, err := attachmentsOf(ctx, r.Client, n.Name)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		before := n.DeepCopy()
+		setCondition(n, v1alpha1.ConditionDeleting, metav1.ConditionTrue, v1alpha1.ReasonAttachmentsRemain,
+			"waits for its attachments to be deleted: "+enumerate(names(list), 5))
+		return patchStatus(ctx, r.Client, before, n)
+	}
+	if _, err := r.Northbound.Delete(ctx, topology.NetworkOwner(n)); err != nil {
+		return err
+	}
+	return removeFinalizer(ctx, r.Client, n, v1alpha1.CentralFinalizer)
+}
+
+// unprogrammed tells in the status that rows could not be written. An object
+// that is programmed stays so: its rows are still in force as far as anybody
+// knows, and thousands of objects must not be rewritten when a database
+// restarts.
+func unprogrammed(o conditioned, err error) error {
+	if isTrue(o, v1alpha1.ConditionProgrammed) {
+		return err
+	}
+	reason, message := v1alpha1.ReasonNorthboundUnavailable, err.Error()
+	var missing *ovnsync.MissingParentError
+	if errors.As(err, &missing) {
+		// What appears triggers this object again.
+		reason, message, err = v1alpha1.ReasonPending, fmt.Sprintf("waits for %s %s", missing.Table, missing.ID), nil
+	}
+	setCondition(o, v1alpha1.ConditionProgrammed, metav1.ConditionFalse, reason, message)
+	setCondition(o, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	return err
+}
+
+// refuse tells in the status why an object is not accepted. What is in force
+// for its former generation stays in force.
+func refuse(rec events.EventRecorder, o conditioned, why *Refusal) {
+	c := metav1.Condition{}
+	for _, have := range *o.GetConditions() {
+		if have.Type == v1alpha1.ConditionAccepted {
+			c = have
+		}
+	}
+	setCondition(o, v1alpha1.ConditionAccepted, metav1.ConditionFalse, why.Reason, why.Message)
+	if !wasTrue(o, v1alpha1.ConditionProgrammed) {
+		setCondition(o, v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, why.Message)
+		setCondition(o, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, why.Message)
+	}
+	if c.Reason != why.Reason || c.Message != why.Message {
+		rec.Eventf(o, nil, "Warning", why.Reason, "Accept", "%s", why.Message)
+	}
+}
+
+// enumerate joins names for a message, the first few of them.
+func enumerate(names []string, most int) string {
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,196 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+// HostPorts is what the reconcilers need of package vnet.
+type HostPorts interface {
+	// Update makes the port so and returns what is known of it.
+	Update(ctx context.Context, p vnet.Port) (vnet.State, error)
+	// Delete removes the owner's port; none is success.
+	Delete(ctx context.Context, uid string) error
+	// Prune removes the ports of owners that keep refuses.
+	Prune(ctx context.Context, keep func(vnet.Owner) bool) (removed int, err error)
+}
+
+// PortUp tells whether OVN reports a logical port up.
+type PortUp interface {
+	PortUp(name string) (up, found bool, err error)
+}
+
+// PortReconciler keeps the ports of this host and tells when traffic can pass.
+type PortReconciler struct {
+	Client   client.Client
+	Recorder events.EventRecorder
+	Ports    HostPorts
+	Logical  PortUp
+	// Node is this host's name; attachments without a node are its own too.
+	Node string
+	// Trigger asks for attachments to be looked at, by name.
+	Trigger *Trigger
+	// Workers is the number of ports worked on side by side.
+	Workers int
+}
+
+// SetupWithManager registers the reconciler.
+func (r *PortReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("port").
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(portInputChanged())).
+		WatchesRawSource(r.Trigger).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Workers,
+			RateLimiter:             rateLimiter(),
+			ReconciliationTimeout:   callTimeout,
+		}).
+		Complete(r)
+}
+
+// portInputChanged lets pass what a port depends on, and not the status that
+// this reconciler writes itself.
+func portInputChanged() predicate.Predicate {
+	changed := specChanged().Update
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok1 := e.ObjectOld.(*v1alpha1.Attachment)
+		now, ok2 := e.ObjectNew.(*v1alpha1.Attachment)
+		return !ok1 || !ok2 || changed(e) ||
+			!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
+			!slices.Equal(before.Status.Gateways, now.Status.Gateways) ||
+			before.Status.MAC != now.Status.MAC || before.Status.MTU != now.Status.MTU ||
+			isTrue(before, v1alpha1.ConditionProgrammed) != isTrue(now, v1alpha1.ConditionProgrammed)
+	}}
+}
+
+// Reconcile makes this host hold an attachment's port.
+func (r *PortReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	a := &v1alpha1.Attachment{}
+	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
+		// An object that is gone had its port removed before: its finalizer saw to that.
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if a.Spec.Node != "" && a.Spec.Node != r.Node {
+		return ctrl.Result{}, nil
+	}
+	if !a.DeletionTimestamp.IsZero() {
+		return settle(ctrl.Result{}, r.delete(ctx, a))
+	}
+	if !wasTrue(a, v1alpha1.ConditionProgrammed) || !controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
+		return ctrl.Result{}, nil // the central reconciler comes first
+	}
+	if !isTrue(a, v1alpha1.ConditionAccepted) {
+		return ctrl.Result{}, nil // what is in force stays in force
+	}
+	before := a.DeepCopy()
+	portErr := r.sync(ctx, a)
+	if err := patchStatus(ctx, r.Client, before, a); err != nil {
+		return settle(ctrl.Result{}, err)
+	}
+	return ctrl.Result{}, portErr
+}
+
+// sync makes the port and writes the outcome to the status in memory.
+func (r *PortReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error {
+	p, err := portOf(a)
+	if err != nil {
+		return reconcile.TerminalError(err)
+	}
+	a.Status.PortName = p.Name
+	state, err := r.Ports.Update(ctx, p)
+	if err != nil {
+		reason, retry := portFailure(err)
+		r.unready(a, reason, err.Error())
+		if !retry {
+			return nil
+		}
+		return err
+	}
+	up, _, err := r.Logical.PortUp(p.IfaceID)
+	if err != nil {
+		return err
+	}
+	switch {
+	case state.Error != "":
+		r.unready(a, v1alpha1.ReasonPortFailed, "Open vSwitch: "+state.Error)
+	case !state.OVNInstalled:
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for OVN to install the port's flows")
+	case !up:
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for OVN to report the port up")
+	default:
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
+	}
+	return nil
+}
+
+// portFailure names a failure, and tells whether trying again by the clock can
+// help: a namespace or interface that is missing triggers the object when it
+// appears.
+func portFailure(err error) (reason string, retry bool) {
+	var (
+		netns    *vnet.NetnsError
+		conflict *vnet.ConflictError
+		missing  *vnet.InterfaceMissingError
+	)
+	switch {
+	case errors.As(err, &netns):
+		return v1alpha1.ReasonNetnsNotFound, false
+	case errors.As(err, &missing):
+		return v1alpha1.ReasonInterfaceNotFound, false
+	case errors.As(err, &conflict):
+		return v1alpha1.ReasonInterfaceConflict, true
+	}
+	return v1alpha1.ReasonPortFailed, true
+}
+
+func (r *PortReconciler) unready(a *v1alpha1.Attachment, reason, message string) {
+	was := findCondition(a, v1alpha1.ConditionReady)
+	if was == nil || was.Reason != reason {
+		r.Recorder.Eventf(a, nil, "Warning", reason, "Plug", "%s", message)
+	}
+	setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+}
+
+// delete removes the port, then lets the central reconciler go on.
+func (r *PortReconciler) delete(ctx context.Context, a *v1alpha1.Attachment) error {
+	if !controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
+		return nil
+	}
+	if err := r.Ports.Delete(ctx, string(a.UID)); err != nil {
+		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
+	}
+	return removeFinalizer(ctx, r.Client, a, v1alpha1.NodeFinalizer)
+}
+
+// uplinkPort is the host's end of the join switch.
+func uplinkPort() vnet.Port {
+	return vnet.Port{
+		Owner:     vnet.Owner{Kind: topology.KindTopology, Name: topology.UplinkInterface, UID: topology.UplinkInterface},
+		Type:      vnet.Internal,
+		Name:      topology.UplinkInterface,
+		IfaceID:   topology.UplinkPortName,
+		MAC:       topology.UplinkMAC(),
+		Addresses: uplinkAddresses,
+		MTU:       v1alpha1.DefaultMTU,
+	}
+}

@@ -1,0 +1,103 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+// hostPortName derives the name of the OVS port and interface from the
+// object's UID. A kernel's interface name has at most 15 bytes.
+func hostPortName(uid types.UID) string {
+	sum := sha256.Sum256([]byte(uid))
+	return "arca" + hex.EncodeToString(sum[:])[:11]
+}
+
+// portOf is the desired port of an attachment whose addresses are in its status.
+func portOf(a *v1alpha1.Attachment) (vnet.Port, error) {
+	p := vnet.Port{
+		Owner:   vnet.Owner{Kind: topology.KindAttachment, Name: a.Name, UID: string(a.UID)},
+		Type:    vnet.Type(a.Spec.Interface.Type),
+		Name:    hostPortName(a.UID),
+		IfaceID: topology.PortName(a.UID),
+		Netns:   a.Spec.Interface.Netns,
+		MTU:     int(a.Status.MTU),
+	}
+	switch a.Spec.Interface.Type {
+	case v1alpha1.InterfaceVeth:
+		p.InnerName = innerName(a)
+	default:
+		if a.Spec.Interface.Name != "" {
+			p.Name = a.Spec.Interface.Name
+		}
+	}
+	mac, err := net.ParseMAC(a.Status.MAC)
+	if err != nil {
+		return p, fmt.Errorf("attachment %s: status.mac: %w", a.Name, err)
+	}
+	p.MAC = mac
+	for i, s := range a.Status.Addresses {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return p, fmt.Errorf("attachment %s: status.addresses[%d]: %w", a.Name, i, err)
+		}
+		p.Addresses = append(p.Addresses, prefix)
+	}
+	if a.Spec.Interface.Type != v1alpha1.InterfaceVeth {
+		// Only a container's own namespace gets a default route: the host's is
+		// not ours.
+		return p, nil
+	}
+	for i, s := range a.Status.Gateways {
+		via, err := netip.ParseAddr(s)
+		if err != nil {
+			return p, fmt.Errorf("attachment %s: status.gateways[%d]: %w", a.Name, i, err)
+		}
+		p.Routes = append(p.Routes, vnet.Route{
+			Dst:    netip.PrefixFrom(unspecified(via), 0),
+			Via:    via,
+			Metric: routeMetric(p.InnerName),
+		})
+	}
+	return p, nil
+}
+
+func unspecified(of netip.Addr) netip.Addr {
+	if of.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// routeMetric orders the default routes of a container's interfaces by the
+// number at the end of their names: eth0 is before eth1. Equal metrics would
+// be refused by the kernel.
+func routeMetric(inner string) int {
+	const base = 100
+	digits := inner[len(strings.TrimRight(inner, "0123456789")):]
+	n, err := strconv.Atoi(digits)
+	if err != nil || n > 10000 {
+		return base
+	}
+	return base + n
+}
+
+func innerName(a *v1alpha1.Attachment) string {
+	if a.Spec.Interface.Name != "" {
+		return a.Spec.Interface.Name
+	}
+	return v1alpha1.DefaultInterfaceName
+}

@@ -1,0 +1,90 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+)
+
+// conditioned is an API object with conditions.
+type conditioned interface {
+	client.Object
+	GetConditions() *[]metav1.Condition
+}
+
+// setCondition sets one condition for the object's present generation. The
+// transition time moves only when the status does.
+func setCondition(o conditioned, conditionType string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(o.GetConditions(), metav1.Condition{
+		Type:               conditionType,
+		Status:             status,
+		Reason:             reason,
+		Message:            message,
+		ObservedGeneration: o.GetGeneration(),
+	})
+}
+
+// isTrue tells whether a condition is true for the object's present generation.
+func isTrue(o conditioned, conditionType string) bool {
+	c := meta.FindStatusCondition(*o.GetConditions(), conditionType)
+	return c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == o.GetGeneration()
+}
+
+// wasTrue tells whether a condition is true, for whatever generation.
+func wasTrue(o conditioned, conditionType string) bool {
+	return meta.IsStatusConditionTrue(*o.GetConditions(), conditionType)
+}
+
+// patchStatus writes the status of now where it differs from that of before.
+// It is refused as a conflict where somebody else wrote in between, because
+// conditions are a list and a merge patch replaces a list whole.
+func patchStatus(ctx context.Context, c client.Client, before, now conditioned) error {
+	if equality.Semantic.DeepEqual(before, now) {
+		return nil
+	}
+	return c.Status().Patch(ctx, now, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// ensureFinalizers adds what is missing in one write.
+func ensureFinalizers(ctx context.Context, c client.Client, o client.Object, finalizers ...string) error {
+	before := o.DeepCopyObject().(client.Object)
+	changed := false
+	for _, f := range finalizers {
+		changed = controllerutil.AddFinalizer(o, f) || changed
+	}
+	if !changed {
+		return nil
+	}
+	return c.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}
+
+// removeFinalizer lets the object go as far as we are concerned.
+func removeFinalizer(ctx context.Context, c client.Client, o client.Object, finalizer string) error {
+	before := o.DeepCopyObject().(client.Object)
+	if !controllerutil.RemoveFinalizer(o, finalizer) {
+		return nil
+	}
+	return client.IgnoreNotFound(
+		c.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+}
+
+// settle turns what another writer caused into a quiet retry: the object
+// changed under us, or went away, and the cache will soon tell.
+func settle(res ctrl.Result, err error) (ctrl.Result, error) {
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	}
+	return res, err
+}

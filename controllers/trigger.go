@@ -1,0 +1,60 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// Trigger is a source of requests: what happens outside the API (a row edited
+// by hand, a port that came up) enqueues the objects that it is about. The
+// queue folds equal requests, so it is bounded by the number of objects.
+type Trigger struct {
+	mu    sync.Mutex
+	queue workqueue.TypedRateLimitingInterface[reconcile.Request]
+	early []string
+}
+
+var _ source.Source = (*Trigger)(nil)
+
+// Start is called by the controller that watches the trigger.
+func (t *Trigger) Start(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = q
+	for _, name := range t.early {
+		q.Add(request(name))
+	}
+	t.early = nil
+	return nil
+}
+
+// maxEarly bounds what is kept before the controller started. More is not
+// needed: a controller's first act is to look at every object.
+const maxEarly = 1024
+
+// Enqueue asks for the objects of these names to be reconciled.
+func (t *Trigger) Enqueue(names ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.queue == nil {
+		if len(t.early)+len(names) <= maxEarly {
+			t.early = append(t.early, names...)
+		}
+		return
+	}
+	for _, name := range names {
+		t.queue.Add(request(name))
+	}
+}
+
+func request(name string) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
+}
