@@ -61,7 +61,7 @@ type NetworkSpec struct {
 // Subnet is one address range of a network.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || cidr(self.cidr).containsIP(self.gateway)",fieldPath=".gateway",message="must be an address inside cidr"
-// +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || cidr(self.cidr).prefixLength() >= (cidr(self.cidr).ip().family() == 4 ? 31 : 127) || cidr(self.cidr).ip() != ip(self.gateway)",fieldPath=".gateway",message="must not be the network address of cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || cidr(self.cidr).prefixLength() >= (cidr(self.cidr).ip().family() == 4 ? 31 : 127) || !self.cidr.startsWith(self.gateway + '/')",fieldPath=".gateway",message="must not be the network address of cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.allocationRange) || !isCIDR(self.cidr) || !isCIDR(self.allocationRange) || cidr(self.cidr).containsCIDR(self.allocationRange)",fieldPath=".allocationRange",message="must lie inside cidr"
 // +kubebuilder:validation:XValidation:rule="!has(self.reserved) || !isCIDR(self.cidr) || self.reserved.all(r, !isIP(r) || cidr(self.cidr).containsIP(r))",fieldPath=".reserved",message="every reserved address must lie inside cidr"
 type Subnet struct {
