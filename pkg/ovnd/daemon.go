@@ -1,0 +1,220 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// Component is the state of one daemon.
+type Component struct {
+	Name string `json:"name"`
+	// PID is 0 while it does not run.
+	PID int `json:"pid"`
+	// Since is when it was started or adopted.
+	Since time.Time `json:"since"`
+	// Restarts counts how often it was started anew after it died.
+	Restarts int `json:"restarts"`
+	// LastError is why the last start failed; empty after one that did not.
+	LastError string `json:"lastError,omitempty"`
+}
+
+// daemon starts, adopts, watches and stops one of the programs.
+type daemon struct {
+	name     string
+	args     []string
+	exit     []string // arguments of its unixctl command for a clean end
+	prepare  func(context.Context) error
+	options  *Options
+	programs *programs
+	log      logr.Logger
+
+	mu    sync.Mutex
+	state Component
+	proc  *process
+}
+
+func (d *daemon) pidfile() string { return d.options.path(d.name + ".pid") }
+func (d *daemon) control() string { return d.options.path(d.name + ".ctl") }
+func (d *daemon) logfile() string { return filepath.Join(d.options.Dir, "log", d.name+".log") }
+
+// ensure adopts the daemon where it runs, and starts it where it does not.
+func (d *daemon) ensure(ctx context.Context) (adopted bool, err error) {
+	p, err := openProcess(d.pidfile())
+	if err != nil {
+		return false, err
+	}
+	if p != nil {
+		d.set(p)
+		return true, nil
+	}
+	return false, d.start(ctx)
+}
+
+// start starts the daemon and returns when it is ready: it detaches itself
+// then, and so outlives this process.
+func (d *daemon) start(ctx context.Context) error {
+	if d.prepare != nil {
+		if err := d.prepare(ctx); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	boundLog(d.logfile())
+	// A socket that a dead daemon left would be in the way.
+	_ = os.Remove(d.control())
+	args := append([]string{
+		"--detach", "--no-chdir", "--pidfile=" + d.pidfile(), "--unixctl=" + d.control(),
+		"--log-file=" + d.logfile(), "-vconsole:off", "-vsyslog:off", "-vfile:info",
+	}, d.args...)
+	if _, err := d.programs.run(ctx, d.name, args...); err != nil {
+		return err
+	}
+	p, err := openProcess(d.pidfile())
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		return fmt.Errorf("%s ended as soon as it was started; see %s", d.name, d.logfile())
+	}
+	d.set(p)
+	return nil
+}
+
+func (d *daemon) set(p *process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.proc != nil {
+		d.proc.close()
+	}
+	d.proc = p
+	d.state.Name, d.state.PID, d.state.Since, d.state.LastError = d.name, p.pid, time.Now(), ""
+}
+
+func (d *daemon) died(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.PID = 0
+	if err != nil {
+		d.state.LastError = err.Error()
+	}
+}
+
+func (d *daemon) component() Component {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state
+}
+
+// Back-off between starts that fail or do not last.
+const (
+	firstDelay = 50 * time.Millisecond
+	maxDelay   = 10 * time.Second
+	// lasting is how long a daemon must have run for its next start to be at once.
+	lasting = 10 * time.Second
+)
+
+// watch restarts the daemon whenever it dies, until ctx is done.
+func (d *daemon) watch(ctx context.Context, restarted func(string)) {
+	delay := time.Duration(0)
+	for {
+		d.mu.Lock()
+		p, since := d.proc, d.state.Since
+		d.mu.Unlock()
+		if err := p.wait(ctx); ctx.Err() != nil {
+			return
+		} else if err != nil {
+			d.log.Error(err, "Watching a daemon", "daemon", d.name)
+		}
+		d.died(nil)
+		d.log.Info("Daemon died; starting it again", "daemon", d.name, "pid", p.pid)
+		if time.Since(since) > lasting {
+			delay = 0
+		}
+		for {
+			if !pause(ctx, delay) {
+				return
+			}
+			delay = min(max(2*delay, firstDelay), maxDelay)
+			_, err := d.ensure(ctx)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			d.died(err)
+			d.log.Error(err, "Starting a daemon failed; trying again", "daemon", d.name, "after", delay.String())
+		}
+		d.mu.Lock()
+		d.state.Restarts++
+		d.mu.Unlock()
+		restarted(d.name)
+	}
+}
+
+// pause waits; false where ctx was done first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// stop ends the daemon: asked by its control socket, then by SIGTERM, then by
+// SIGKILL.
+func (d *daemon) stop(ctx context.Context) error {
+	p, err := openProcess(d.pidfile())
+	if err != nil || p == nil {
+		return err
+	}
+	defer p.close()
+	ask := func() error {
+		_, err := d.programs.run(ctx, "ovs-appctl", append([]string{"--timeout=5", "-t", d.control()}, d.exit...)...)
+		return err
+	}
+	for _, attempt := range []struct {
+		end  func() error
+		wait time.Duration
+	}{
+		{ask, 5 * time.Second},
+		{func() error { return p.signal(syscall.SIGTERM) }, 3 * time.Second},
+		{func() error { return p.signal(syscall.SIGKILL) }, 5 * time.Second},
+	} {
+		err = attempt.end()
+		limit, cancel := context.WithTimeout(ctx, attempt.wait)
+		ended := p.wait(limit)
+		cancel()
+		if ended == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("%s (pid %d) does not end: %w", d.name, p.pid, err)
+}
+
+// maxLog bounds a log file; one former file is kept.
+const maxLog = 10 << 20
+
+// boundLog moves a log file that has grown too large aside.
+func boundLog(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() < maxLog {
+		return false
+	}
+	return os.Rename(path, path+".1") == nil
+}

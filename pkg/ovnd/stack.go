@@ -1,0 +1,231 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stack is the set of daemons.
+type Stack struct {
+	options  Options
+	programs *programs
+	versions Versions
+	daemons  []*daemon // in the order of their start
+	lock     *os.File
+
+	mu          sync.Mutex
+	subscribers []func(component string)
+}
+
+// Start starts what does not run, adopts what does, and returns when all
+// answer. The daemons go on when this process ends.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	s, err := newStack(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = s.lock.Close()
+		}
+	}()
+	if s.versions, err = s.programs.versions(ctx); err != nil {
+		return nil, err
+	}
+	for _, d := range s.daemons {
+		adopted, err := d.ensure(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o.Log.V(1).Info("Daemon runs", "daemon", d.name, "pid", d.component().PID, "adopted", adopted)
+		if adopted && d.name == "ovsdb-server" {
+			for _, db := range databaseFiles {
+				if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, o.Log); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+// newStack says which daemons there are, and makes this process the only one
+// that handles those of the run folder.
+func newStack(o Options) (*Stack, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{o.RunDir, o.Dir, filepath.Join(o.Dir, "log")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	p, err := newPrograms(&o)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(o.path("lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{options: o, programs: p, lock: lock}
+	remote := EndpointsOf(o).OVS
+	s.daemons = []*daemon{
+		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases},
+		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure},
+		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}},
+		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
+	}
+	for _, d := range s.daemons {
+		d.options, d.programs, d.log = &s.options, p, o.Log
+	}
+	return s, nil
+}
+
+func (s *Stack) serverArgs() []string {
+	args := []string{"--remote=punix:" + s.options.path("db.sock")}
+	for _, db := range databaseFiles {
+		args = append(args, filepath.Join(s.options.Dir, db.file))
+	}
+	return args
+}
+
+func (s *Stack) prepareDatabases(ctx context.Context) error {
+	for _, db := range databaseFiles {
+		if err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stack) configure(ctx context.Context) error {
+	return configure(ctx, s.programs, &s.options)
+}
+
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("run folder %s is in use by another arca-network: end it, or name another folder", filepath.Dir(path))
+		}
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return f, nil
+}
+
+// Endpoints are where the databases are.
+func (s *Stack) Endpoints() Endpoints { return EndpointsOf(s.options) }
+
+// Versions are those of the programs that new daemons are started from.
+func (s *Stack) Versions() Versions { return s.versions }
+
+// Components tells the state of each daemon.
+func (s *Stack) Components() []Component {
+	out := make([]Component, len(s.daemons))
+	for i, d := range s.daemons {
+		out[i] = d.component()
+	}
+	return out
+}
+
+// Subscribe calls fn with a daemon's name after it was started anew.
+func (s *Stack) Subscribe(fn func(component string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribers = append(s.subscribers, fn)
+}
+
+func (s *Stack) restarted(component string) {
+	s.mu.Lock()
+	subscribers := slices.Clone(s.subscribers)
+	s.mu.Unlock()
+	for _, fn := range subscribers {
+		fn(component)
+	}
+}
+
+// logCheck is how often the size of log files is looked at.
+const logCheck = 10 * time.Minute
+
+// Run restarts what dies until ctx is done, and leaves the daemons running.
+func (s *Stack) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	for _, d := range s.daemons {
+		wg.Go(func() { d.watch(ctx, s.restarted) })
+	}
+	tick := time.NewTicker(logCheck)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+			for _, d := range s.daemons {
+				if boundLog(d.logfile()) {
+					_, _ = s.programs.run(ctx, "ovs-appctl", "--timeout=5", "-t", d.control(), "vlog/reopen")
+				}
+			}
+		}
+	}
+	wg.Wait()
+	return s.lock.Close()
+}
+
+// Stop ends the daemons and removes the run folder's files. Run must have
+// returned before.
+func (s *Stack) Stop(ctx context.Context) error {
+	var errs []error
+	for _, d := range slices.Backward(s.daemons) {
+		errs = append(errs, d.stop(ctx))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(s.options.RunDir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if ours(e.Name()) {
+			errs = append(errs, os.Remove(s.options.path(e.Name())))
+		}
+	}
+	_ = s.lock.Close()
+	_ = os.Remove(s.options.RunDir) // if nothing of others is in it
+	return errors.Join(errs...)
+}
+
+// ours tells whether a file of the run folder is one that we or the daemons made.
+func ours(name string) bool {
+	for _, suffix := range []string{".pid", ".ctl", ".sock", ".mgmt", ".snoop"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return name == "lock"
+}
+
+// Stop ends the daemons that a process which is gone has left running.
+func Stop(ctx context.Context, o Options) error {
+	s, err := newStack(o)
+	if err != nil {
+		return err
+	}
+	return s.Stop(ctx)
+}
