@@ -142,3 +142,13 @@ func (p *programs) versions(ctx context.Context) (Versions, error) {
 	}
 	return v, nil
 }
+
+// Tool runs one of the packages' command line tools, for tests, measurements
+// and people; the project itself talks to the databases.
+func Tool(ctx context.Context, o Options, name string, args ...string) (string, error) {
+	p, err := newPrograms(&o)
+	if err != nil {
+		return "", err
+	}
+	return p.run(ctx, name, args...)
+}

@@ -1,3 +1,6 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
 package vnet
 
 import (

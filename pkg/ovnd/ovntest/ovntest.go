@@ -1,0 +1,158 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package ovntest owns what tests need to run real OVS and OVN daemons: a
+// network and mount namespace for the whole test process, and a stack of
+// daemons of its own for each test. It must not be used outside of tests.
+package ovntest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/vishvananda/netlink"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
+)
+
+// inside marks the process that runs in its own namespaces.
+const inside = "ARCA_TEST_NAMESPACE"
+
+// Main runs a package's tests in a network and mount namespace of their own,
+// in which /run is empty. Call it from TestMain.
+func Main(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		os.Exit(run(m))
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "tests with real daemons need root to make a network namespace:", err)
+		os.Exit(1)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+	go func() {
+		for s := range signals {
+			_ = cmd.Process.Signal(s)
+		}
+	}()
+	if err := cmd.Wait(); err != nil {
+		os.Exit(max(1, cmd.ProcessState.ExitCode()))
+	}
+	os.Exit(0)
+}
+
+func run(m *testing.M) int {
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"making mounts private", func() error { return syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, "") }},
+		{"mounting /run", func() error { return syscall.Mount("run", "/run", "tmpfs", 0, "mode=755") }},
+		{"making /run/netns", func() error { return os.MkdirAll("/run/netns", 0o755) }},
+		{"raising lo", func() error {
+			lo, err := netlink.LinkByName("lo")
+			if err != nil {
+				return err
+			}
+			return netlink.LinkSetUp(lo)
+		}},
+	} {
+		if err := step.do(); err != nil {
+			fmt.Fprintf(os.Stderr, "test namespace: %s: %v\n", step.what, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// Root finds the root folder with the daemons; empty means the system's own.
+func Root(t testing.TB) string {
+	t.Helper()
+	if root := os.Getenv("ARCA_OVN_ROOT"); root != "" {
+		return root
+	}
+	cache := os.Getenv("ARCA_CACHE")
+	if cache == "" {
+		cache = "/var/cache/arca-network"
+	}
+	root := filepath.Join(cache, "ovn-root")
+	if _, err := os.Stat(filepath.Join(root, ".complete")); err == nil {
+		return root
+	}
+	if _, err := exec.LookPath("ovn-northd"); err == nil {
+		return ""
+	}
+	t.Fatal("no OVS and OVN to test with: run hack/ovn-root.sh (or make ovn-root)")
+	return ""
+}
+
+var versions sync.Once
+
+// Options are those of a stack with folders of its own.
+func Options(t testing.TB, log logr.Logger) ovnd.Options {
+	t.Helper()
+	run, err := os.MkdirTemp("/run", "ovn") // t.TempDir is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ovnd.Options{Root: Root(t), Dir: t.TempDir(), RunDir: run, Log: log}
+}
+
+// Start starts a stack whose daemons are restarted when they die, and stops it
+// at the test's end.
+func Start(t testing.TB, o ovnd.Options) *ovnd.Stack {
+	t.Helper()
+	stack, err := ovnd.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions.Do(func() { t.Logf("OVS %s, OVN %s", stack.Versions().OVS, stack.Versions().OVN) })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- stack.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		stop, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := ovnd.Stop(stop, o); err != nil {
+			t.Errorf("stopping the daemons: %v", err)
+		}
+		for _, c := range stack.Components() {
+			if c.PID != 0 && runs(c.PID) {
+				t.Errorf("%s (pid %d) still runs", c.Name, c.PID)
+			}
+		}
+	})
+	return stack
+}
+
+// runs tells whether a process is there and not only waits to be reaped.
+func runs(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}

@@ -1,0 +1,176 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnsync
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+
+	"github.com/ovn-kubernetes/libovsdb/model"
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
+
+// echoes tells the changes of others from our own: it knows what our rows
+// should hold, by a hash, and which we are removing. It is fed by the cache.
+type echoes struct {
+	session *session
+	emit    func(Event)
+
+	mu       sync.Mutex
+	expected map[string]expectation // by UUID
+	removing map[string]bool        // UUID, or UUID and value of a set
+}
+
+type expectation struct {
+	hash    uint64
+	columns []string
+	keys    []string
+}
+
+func newEchoes(s *session, emit func(Event)) *echoes {
+	return &echoes{session: s, emit: emit, expected: map[string]expectation{}, removing: map[string]bool{}}
+}
+
+// expect announces a plan before it is sent.
+func (e *echoes) expect(p *plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range p.settled {
+		if r.uuid != "" {
+			e.expected[r.uuid] = expectationOf(r.row, r.ids)
+		}
+	}
+	for _, r := range p.removed {
+		e.removing[r] = true
+	}
+}
+
+// committed learns the UUIDs of what a plan inserted.
+func (e *echoes) committed(p *plan, results []ovsdb.OperationResult) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range p.settled {
+		if r.uuid == "" && r.op < len(results) {
+			e.expected[results[r.op].UUID.GoUUID] = expectationOf(r.row, r.ids)
+		}
+	}
+}
+
+// failed takes an announcement back.
+func (e *echoes) failed(p *plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range p.removed {
+		delete(e.removing, r)
+	}
+}
+
+func expectationOf(row Row, ids map[string]string) expectation {
+	keys := make([]string, 0, len(ids))
+	for k := range ids {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	x := expectation{columns: row.Columns, keys: keys}
+	x.hash = x.of(row.Model, ids)
+	return x
+}
+
+// of hashes what a row holds in the columns and keys that are ours.
+func (x expectation) of(m model.Model, ids map[string]string) uint64 {
+	h := fnv.New64a()
+	for _, c := range x.columns {
+		v := column(m, c)
+		if !v.IsValid() {
+			continue
+		}
+		value := v.Interface()
+		if set, ok := value.([]string); ok {
+			value = slices.Sorted(slices.Values(set))
+		}
+		fmt.Fprintf(h, "%s=%v\n", c, value) // maps are printed in order
+	}
+	for _, k := range x.keys {
+		fmt.Fprintf(h, "%s=%s\n", k, ids[k])
+	}
+	return h.Sum64()
+}
+
+// OnAdd: rows of ours are added by us alone.
+func (e *echoes) OnAdd(string, model.Model) {}
+
+// OnDelete reports a row of ours that somebody else has deleted.
+func (e *echoes) OnDelete(table string, m model.Model) {
+	row := existing{table: table, uuid: column(m, "_uuid").String(), model: m}
+	e.mu.Lock()
+	ours := e.removing[row.uuid]
+	delete(e.removing, row.uuid)
+	delete(e.expected, row.uuid)
+	e.mu.Unlock()
+	if owner := row.owner(); owner.UID != "" && !ours {
+		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was deleted"})
+	}
+}
+
+// OnUpdate reports a port that came up or went down, a row of ours that
+// somebody else has changed, and a value that was taken out of a set.
+func (e *echoes) OnUpdate(table string, before, now model.Model) {
+	row := existing{table: table, uuid: column(now, "_uuid").String(), model: now}
+	old := existing{table: table, uuid: row.uuid, model: before}
+	owner := row.owner()
+	if owner.UID == "" {
+		owner = old.owner() // the keys themselves may have been taken away
+	}
+	if owner.UID == "" {
+		return
+	}
+	if table == nbdb.LogicalSwitchPortTable && !same(column(before, "up"), column(now, "up")) {
+		e.emit(Event{Owner: owner, Reason: "up has changed"})
+	}
+	e.mu.Lock()
+	want, known := e.expected[row.uuid]
+	e.mu.Unlock()
+	if known && want.hash != want.of(now, row.ids()) {
+		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
+	}
+	for _, set := range []string{"ports", "policies", "static_routes", "acls", "addresses"} {
+		e.losses(old.set(set), row, set)
+	}
+}
+
+// losses reports values of a set that somebody else has taken out.
+func (e *echoes) losses(before []string, row existing, set string) {
+	if len(before) == 0 {
+		return
+	}
+	now := map[string]bool{}
+	for _, v := range row.set(set) {
+		now[v] = true
+	}
+	for _, v := range before {
+		if now[v] {
+			continue
+		}
+		if set == "addresses" {
+			if row.table != nbdb.AddressSetTable {
+				continue
+			}
+			e.mu.Lock()
+			ours := e.removing[row.uuid+"\x00"+v]
+			delete(e.removing, row.uuid+"\x00"+v)
+			e.mu.Unlock()
+			if !ours {
+				e.emit(Event{All: true, Reason: "a value of " + row.table + " was removed"})
+			}
+			continue
+		}
+		if member, ok := e.session.view().at(v); ok && member.owner().UID != "" {
+			e.emit(Event{Owner: member.owner(), Reason: "a row was taken out of " + row.table})
+		}
+	}
+}

@@ -1,0 +1,324 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnsync
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/ovn-kubernetes/libovsdb/model"
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+)
+
+// plan collects the operations that bring some owners' rows to what they
+// should be. Rows that it inserts can be parents of later ones.
+type plan struct {
+	view   *view
+	schema ovsdb.DatabaseSchema
+	ops    []ovsdb.Operation
+	names  int
+	// pending holds the named UUIDs of rows that the plan inserts.
+	pending map[string]string
+	// settled and removed say what the database will hold, for telling our own
+	// changes from those of others.
+	settled []settled
+	removed []string
+}
+
+// settled is a row as it will be: by its UUID, or by the operation that
+// inserts it.
+type settled struct {
+	uuid string
+	op   int
+	row  Row
+	ids  map[string]string
+}
+
+func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
+	return &plan{view: v, schema: schema, pending: map[string]string{}}
+}
+
+// mark remembers where the plan stands; rollback returns there.
+func (p *plan) mark() plan {
+	m := *p
+	m.pending = maps.Clone(p.pending)
+	return m
+}
+
+func (p *plan) rollback(m plan) { *p = m }
+
+// owner adds what makes rows the owner's only rows.
+func (p *plan) owner(owner Owner, rows []Row) error {
+	have := map[string]existing{}
+	var surplus []existing
+	for _, e := range p.view.owned(owner.UID) {
+		key := e.table + "\x00" + e.ids()[KeyRow]
+		if _, double := have[key]; double {
+			surplus = append(surplus, e)
+			continue
+		}
+		have[key] = e
+	}
+	for _, row := range rows {
+		table := p.tableOf(row.Model)
+		if table == "" {
+			return fmt.Errorf("row %s: %T is no table of the server's schema", row.ID, row.Model)
+		}
+		key := table + "\x00" + row.ID
+		var err error
+		if e, ok := have[key]; ok {
+			delete(have, key)
+			err = p.correct(owner, e, row)
+		} else {
+			err = p.insert(owner, table, row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(have)) {
+		surplus = append(surplus, have[key])
+	}
+	for _, e := range surplus {
+		p.remove(e)
+	}
+	return nil
+}
+
+func (p *plan) tableOf(m model.Model) string {
+	t := reflect.TypeOf(m)
+	for table, known := range monitored {
+		if reflect.TypeOf(known) == t && p.schema.Table(table) != nil {
+			return table
+		}
+	}
+	return ""
+}
+
+// identity is what external_ids of a row must hold.
+func identity(owner Owner, row Row) map[string]string {
+	ids := map[string]string{
+		KeyOwnerKind: owner.Kind, KeyOwnerName: owner.Name, KeyOwnerUID: owner.UID,
+		KeyRow: row.ID, KeyMembers: encodeMembers(row.Members),
+	}
+	if extra, ok := column(row.Model, "external_ids").Interface().(map[string]string); ok {
+		for k, v := range extra {
+			ids[k] = v
+		}
+	}
+	return ids
+}
+
+func (p *plan) insert(owner Owner, table string, row Row) error {
+	p.names++
+	name := fmt.Sprintf("row%d", p.names)
+	values := ovsdb.Row{}
+	for _, c := range row.Columns {
+		if err := p.value(table, c, row.Model, values); err != nil {
+			return err
+		}
+	}
+	ids := identity(owner, row)
+	values["external_ids"] = ovsMap(ids)
+	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids})
+	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: values})
+	p.pending[table+"\x00"+row.ID] = name
+	for _, m := range row.Members {
+		if err := p.join(m, name, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// correct brings a row to what it should be, column by column.
+func (p *plan) correct(owner Owner, e existing, row Row) error {
+	values := ovsdb.Row{}
+	for _, c := range row.Columns {
+		want, have := column(row.Model, c), column(e.model, c)
+		if have.IsValid() && !same(want, have) {
+			if err := p.value(e.table, c, row.Model, values); err != nil {
+				return err
+			}
+		}
+	}
+	ids, have := identity(owner, row), e.ids()
+	merged := maps.Clone(have)
+	maps.Copy(merged, ids)
+	if !maps.Equal(merged, have) {
+		values["external_ids"] = ovsMap(merged)
+	}
+	p.settled = append(p.settled, settled{uuid: e.uuid, row: row, ids: ids})
+	if len(values) > 0 {
+		p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: e.table, Where: byUUID(e.uuid), Row: values})
+	}
+	for _, old := range decodeMembers(have[KeyMembers]) {
+		if !slices.Contains(row.Members, old) {
+			p.leave(old, e.uuid)
+		}
+	}
+	for _, m := range row.Members {
+		if err := p.join(m, e.uuid, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes a row out of the sets that it is in, and deletes it.
+func (p *plan) remove(e existing) {
+	for _, m := range decodeMembers(e.ids()[KeyMembers]) {
+		p.leave(m, e.uuid)
+	}
+	p.removed = append(p.removed, e.uuid)
+	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationDelete, Table: e.table, Where: byUUID(e.uuid)})
+}
+
+// join puts a member's value into its set, where it is not there yet. self is
+// the UUID or the named UUID of the declaring row.
+func (p *plan) join(m Member, self string, look bool) error {
+	value, isReference := m.Value, m.Value == ""
+	if isReference {
+		value = self
+	}
+	parent, ok := p.pending[m.Table+"\x00"+m.ID]
+	if !ok {
+		e, found := p.view.row(m.Table, m.ID)
+		if !found {
+			return &MissingParentError{Table: m.Table, ID: m.ID}
+		}
+		if (look || !isReference) && slices.Contains(e.set(m.Column), value) {
+			return nil
+		}
+		parent = e.uuid
+	}
+	p.ops = append(p.ops, mutate(m.Table, parent, m.Column, ovsdb.MutateOperationInsert, ovsSet(value, isReference)))
+	return nil
+}
+
+// leave takes a member's value out of its set. A set that is gone needs nothing.
+func (p *plan) leave(m Member, self string) {
+	value, isReference := m.Value, m.Value == ""
+	if isReference {
+		value = self
+	}
+	e, found := p.view.row(m.Table, m.ID)
+	if !found || !slices.Contains(e.set(m.Column), value) {
+		return
+	}
+	if !isReference {
+		p.removed = append(p.removed, e.uuid+"\x00"+value)
+	}
+	p.ops = append(p.ops, mutate(m.Table, e.uuid, m.Column, ovsdb.MutateOperationDelete, ovsSet(value, isReference)))
+}
+
+// strays adds what takes values out of our address sets that no row declares.
+func (p *plan) strays(table, columnName string) {
+	declared := map[string]bool{}
+	for _, t := range p.view.tables {
+		for id, m := range p.view.cache.Table(t).RowsShallow() {
+			for _, member := range decodeMembers((existing{t, id, m}).ids()[KeyMembers]) {
+				if member.Table == table && member.Value != "" {
+					declared[member.ID+"\x00"+member.Value] = true
+				}
+			}
+		}
+	}
+	for id, m := range p.view.cache.Table(table).RowsShallow() {
+		e := existing{table, id, m}
+		if e.owner().UID == "" {
+			continue
+		}
+		for _, value := range e.set(columnName) {
+			if !declared[e.ids()[KeyRow]+"\x00"+value] {
+				p.removed = append(p.removed, id+"\x00"+value)
+				p.ops = append(p.ops, mutate(table, id, columnName, ovsdb.MutateOperationDelete, ovsSet(value, false)))
+			}
+		}
+	}
+}
+
+// value converts a column's value to the form of the wire. A column that the
+// server's schema does not have is left out.
+func (p *plan) value(table, name string, m model.Model, into ovsdb.Row) error {
+	c := p.schema.Table(table).Column(name)
+	if c == nil {
+		return nil
+	}
+	v := column(m, name)
+	if !v.IsValid() {
+		return fmt.Errorf("table %s has no column %q", table, name)
+	}
+	ovs, err := ovsdb.NativeToOvs(c, v.Interface())
+	if err != nil {
+		return fmt.Errorf("table %s column %s: %w", table, name, err)
+	}
+	into[name] = ovs
+	return nil
+}
+
+// same compares values of one column; sets have no order, and an empty one is
+// like none.
+func same(want, have reflect.Value) bool {
+	switch want.Kind() {
+	case reflect.Slice:
+		w, ok1 := want.Interface().([]string)
+		h, ok2 := have.Interface().([]string)
+		if ok1 && ok2 {
+			w, h = slices.Sorted(slices.Values(w)), slices.Sorted(slices.Values(h))
+			return slices.Equal(w, h)
+		}
+	case reflect.Map:
+		if want.Len() == 0 && have.Len() == 0 {
+			return true
+		}
+	}
+	return reflect.DeepEqual(want.Interface(), have.Interface())
+}
+
+func ovsMap(in map[string]string) ovsdb.OvsMap {
+	out := make(map[any]any, len(in))
+	for k, v := range in {
+		out[k] = v
+	}
+	return ovsdb.OvsMap{GoMap: out}
+}
+
+func ovsSet(value string, reference bool) ovsdb.OvsSet {
+	if reference {
+		return ovsdb.OvsSet{GoSet: []any{ovsdb.UUID{GoUUID: value}}}
+	}
+	return ovsdb.OvsSet{GoSet: []any{value}}
+}
+
+// encodeMembers writes memberships for external_ids, short and always alike.
+func encodeMembers(members []Member) string {
+	if len(members) == 0 {
+		return ""
+	}
+	list := make([][]string, len(members))
+	for i, m := range members {
+		list[i] = []string{m.Table, m.ID, m.Column, m.Value}
+	}
+	raw, _ := json.Marshal(list) // strings always marshal
+	return string(raw)
+}
+
+// decodeMembers reads them back. What somebody else wrote there is ignored.
+func decodeMembers(raw string) []Member {
+	var list [][]string
+	if raw == "" || json.Unmarshal([]byte(raw), &list) != nil {
+		return nil
+	}
+	var out []Member
+	for _, m := range list {
+		if len(m) == 4 {
+			out = append(out, Member{Table: m[0], ID: m[1], Column: m[2], Value: m[3]})
+		}
+	}
+	return out
+}

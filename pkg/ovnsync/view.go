@@ -1,0 +1,142 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnsync
+
+import (
+	"reflect"
+	"slices"
+	"sort"
+
+	"github.com/ovn-kubernetes/libovsdb/cache"
+	"github.com/ovn-kubernetes/libovsdb/model"
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
+
+// existing is a row of the database.
+type existing struct {
+	table, uuid string
+	model       model.Model
+}
+
+func (e existing) ids() map[string]string {
+	return column(e.model, "external_ids").Interface().(map[string]string)
+}
+
+func (e existing) owner() Owner {
+	ids := e.ids()
+	return Owner{Kind: ids[KeyOwnerKind], Name: ids[KeyOwnerName], UID: ids[KeyOwnerUID]}
+}
+
+// set returns the values of a set column as strings.
+func (e existing) set(name string) []string {
+	v := column(e.model, name)
+	if !v.IsValid() || v.Kind() != reflect.Slice {
+		return nil
+	}
+	values, _ := v.Interface().([]string)
+	return values
+}
+
+// view reads the cache through its indexes.
+type view struct {
+	cache  *cache.TableCache
+	tables []string
+}
+
+func (s *session) view() *view {
+	v := &view{cache: s.cache}
+	for table := range s.types {
+		// A row without external_ids cannot be marked as ours.
+		if table != nbdb.NBGlobalTable && s.schema.Table(table).Columns["external_ids"] != nil {
+			v.tables = append(v.tables, table)
+		}
+	}
+	sort.Strings(v.tables)
+	return v
+}
+
+// by finds the rows of a table whose external_ids hold a pair.
+func (v *view) by(table, key, value string) []existing {
+	rows, err := v.cache.Table(table).RowsByCondition([]ovsdb.Condition{{
+		Column:   "external_ids",
+		Function: ovsdb.ConditionIncludes,
+		Value:    ovsdb.OvsMap{GoMap: map[any]any{key: value}},
+	}})
+	if err != nil {
+		return nil // only for a column that is not in the schema
+	}
+	out := make([]existing, 0, len(rows))
+	for id, m := range rows {
+		out = append(out, existing{table, id, m})
+	}
+	slices.SortFunc(out, func(x, y existing) int {
+		if x.uuid < y.uuid {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// owned finds all rows of an owner.
+func (v *view) owned(uid string) []existing {
+	var out []existing
+	for _, table := range v.tables {
+		out = append(out, v.by(table, KeyOwnerUID, uid)...)
+	}
+	return out
+}
+
+// row finds a row by its stable id.
+func (v *view) row(table, id string) (existing, bool) {
+	if !slices.Contains(v.tables, table) {
+		return existing{}, false
+	}
+	found := v.by(table, KeyRow, id)
+	if len(found) == 0 {
+		return existing{}, false
+	}
+	return found[0], true
+}
+
+// at finds a row by its UUID, in whatever table it is.
+func (v *view) at(id string) (existing, bool) {
+	for _, table := range v.tables {
+		if m := v.cache.Table(table).Row(id); m != nil && !reflect.ValueOf(m).IsNil() {
+			return existing{table, id, m}, true
+		}
+	}
+	return existing{}, false
+}
+
+// owners counts the rows of each owner.
+func (v *view) owners() map[Owner]int {
+	out := map[Owner]int{}
+	for _, table := range v.tables {
+		for id, m := range v.cache.Table(table).RowsShallow() {
+			if o := (existing{table, id, m}).owner(); o.UID != "" {
+				out[o]++
+			}
+		}
+	}
+	return out
+}
+
+// portUp reads Logical_Switch_Port.up by the schema's own index on name.
+func (v *view) portUp(name string) (up, found bool, err error) {
+	table := v.cache.Table(nbdb.LogicalSwitchPortTable)
+	m, err := v.cache.DatabaseModel().NewModel(nbdb.LogicalSwitchPortTable)
+	if err != nil {
+		return false, false, err
+	}
+	column(m, "name").SetString(name)
+	_, row, err := table.RowByModel(m)
+	if err != nil || row == nil {
+		return false, false, err
+	}
+	value, _ := column(row, "up").Interface().(*bool)
+	return value != nil && *value, true, nil
+}

@@ -1,0 +1,156 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnsync
+
+import (
+	"context"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
+
+// change is what one caller wants: the rows of one owner, or none.
+type change struct {
+	owner  Owner
+	rows   []Row
+	strays bool
+	done   chan outcome
+}
+
+type outcome struct {
+	changed bool
+	count   int // operations
+	err     error
+}
+
+// maxBatch is the most callers that share a transaction. Larger ones do not
+// raise throughput and make everybody wait longer.
+const maxBatch = 128
+
+// submit hands a change to the writer and waits for its commit.
+func (s *Syncer) submit(ctx context.Context, c *change) (bool, error) {
+	out := s.wait(ctx, c)
+	return out.changed, out.err
+}
+
+func (s *Syncer) submitStrays(ctx context.Context) (int, error) {
+	out := s.wait(ctx, &change{strays: true})
+	return out.count, out.err
+}
+
+func (s *Syncer) wait(ctx context.Context, c *change) outcome {
+	c.done = make(chan outcome, 1)
+	select {
+	case s.queue <- c:
+	case <-ctx.Done():
+		return outcome{err: ctx.Err()}
+	}
+	select {
+	case out := <-c.done:
+		return out
+	case <-ctx.Done():
+		return outcome{err: ctx.Err()}
+	}
+}
+
+// write is the only writer of the database: it takes what has queued up while
+// the last transaction was under way and commits it in one.
+func (s *Syncer) write(ctx context.Context) {
+	for {
+		var batch []*change
+		select {
+		case <-ctx.Done():
+			s.refuseQueued(ctx.Err())
+			return
+		case c := <-s.queue:
+			batch = append(batch, c)
+		}
+		owners := map[string]bool{batch[0].owner.UID: true}
+		var later []*change
+	drain:
+		for len(batch) < maxBatch {
+			select {
+			case c := <-s.queue:
+				if owners[c.owner.UID] {
+					// A plan sees the database, not what it changes itself.
+					later = append(later, c)
+					continue
+				}
+				owners[c.owner.UID] = true
+				batch = append(batch, c)
+			default:
+				break drain
+			}
+		}
+		s.commit(ctx, batch)
+		for _, c := range later {
+			s.commit(ctx, []*change{c})
+		}
+	}
+}
+
+func (s *Syncer) refuseQueued(err error) {
+	for {
+		select {
+		case c := <-s.queue:
+			c.done <- outcome{err: err}
+		default:
+			return
+		}
+	}
+}
+
+// commit writes a batch in one transaction. One that is refused is written in
+// halves, so that a bad change fails alone.
+func (s *Syncer) commit(ctx context.Context, batch []*change) {
+	session, err := s.current()
+	if err != nil {
+		for _, c := range batch {
+			c.done <- outcome{err: err}
+		}
+		return
+	}
+	p := newPlan(session.view(), session.schema)
+	var planned []*change
+	for _, c := range batch {
+		mark := p.mark()
+		if c.strays {
+			p.strays(nbdb.AddressSetTable, "addresses")
+		} else if err := p.owner(c.owner, c.rows); err != nil {
+			p.rollback(mark)
+			c.done <- outcome{err: err}
+			continue
+		}
+		if len(p.ops) == len(mark.ops) {
+			if session.alive() {
+				c.done <- outcome{}
+			} else {
+				c.done <- outcome{err: ErrDisconnected}
+			}
+			continue
+		}
+		planned = append(planned, c)
+	}
+	session.echo.expect(p)
+	if len(planned) == 0 {
+		return
+	}
+	results, err := session.transact(ctx, p.ops)
+	switch {
+	case err == nil:
+		session.echo.committed(p, results)
+		for _, c := range planned {
+			c.done <- outcome{changed: true, count: len(p.ops)}
+		}
+	case len(planned) == 1 || !session.alive() || ctx.Err() != nil:
+		session.echo.failed(p)
+		for _, c := range planned {
+			c.done <- outcome{err: err}
+		}
+	default:
+		session.echo.failed(p)
+		half := len(planned) / 2
+		s.commit(ctx, planned[:half])
+		s.commit(ctx, planned[half:])
+	}
+}
