@@ -12,6 +12,7 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
 
@@ -85,7 +86,7 @@ func expectationOf(row Row, ids map[string]string) expectation {
 func (x expectation) of(m model.Model, ids map[string]string) uint64 {
 	h := fnv.New64a()
 	for _, c := range x.columns {
-		v := column(m, c)
+		v := ovsdbconn.Column(m, c)
 		if !v.IsValid() {
 			continue
 		}
@@ -106,7 +107,7 @@ func (e *echoes) OnAdd(string, model.Model) {}
 
 // OnDelete reports a row of ours that somebody else has deleted.
 func (e *echoes) OnDelete(table string, m model.Model) {
-	row := existing{table: table, uuid: column(m, "_uuid").String(), model: m}
+	row := existing{table: table, uuid: ovsdbconn.Column(m, "_uuid").String(), model: m}
 	e.mu.Lock()
 	ours := e.removing[row.uuid]
 	delete(e.removing, row.uuid)
@@ -120,7 +121,7 @@ func (e *echoes) OnDelete(table string, m model.Model) {
 // OnUpdate reports a port that came up or went down, a row of ours that
 // somebody else has changed, and a value that was taken out of a set.
 func (e *echoes) OnUpdate(table string, before, now model.Model) {
-	row := existing{table: table, uuid: column(now, "_uuid").String(), model: now}
+	row := existing{table: table, uuid: ovsdbconn.Column(now, "_uuid").String(), model: now}
 	old := existing{table: table, uuid: row.uuid, model: before}
 	owner := row.owner()
 	if owner.UID == "" {
@@ -129,7 +130,7 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	if owner.UID == "" {
 		return
 	}
-	if table == nbdb.LogicalSwitchPortTable && !same(column(before, "up"), column(now, "up")) {
+	if table == nbdb.LogicalSwitchPortTable && !same(ovsdbconn.Column(before, "up"), ovsdbconn.Column(now, "up")) {
 		e.emit(Event{Owner: owner, Reason: "up has changed"})
 	}
 	e.mu.Lock()

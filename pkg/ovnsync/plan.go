@@ -12,6 +12,8 @@ import (
 
 	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 )
 
 // plan collects the operations that bring some owners' rows to what they
@@ -105,7 +107,7 @@ func identity(owner Owner, row Row) map[string]string {
 		KeyOwnerKind: owner.Kind, KeyOwnerName: owner.Name, KeyOwnerUID: owner.UID,
 		KeyRow: row.ID, KeyMembers: encodeMembers(row.Members),
 	}
-	if extra, ok := column(row.Model, "external_ids").Interface().(map[string]string); ok {
+	if extra, ok := ovsdbconn.Column(row.Model, "external_ids").Interface().(map[string]string); ok {
 		for k, v := range extra {
 			ids[k] = v
 		}
@@ -123,7 +125,7 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 		}
 	}
 	ids := identity(owner, row)
-	values["external_ids"] = ovsMap(ids)
+	values["external_ids"] = ovsdbconn.Pairs(ids)
 	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids})
 	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: values})
 	p.pending[table+"\x00"+row.ID] = name
@@ -139,7 +141,7 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 func (p *plan) correct(owner Owner, e existing, row Row) error {
 	values := ovsdb.Row{}
 	for _, c := range row.Columns {
-		want, have := column(row.Model, c), column(e.model, c)
+		want, have := ovsdbconn.Column(row.Model, c), ovsdbconn.Column(e.model, c)
 		if have.IsValid() && !same(want, have) {
 			if err := p.value(e.table, c, row.Model, values); err != nil {
 				return err
@@ -150,11 +152,11 @@ func (p *plan) correct(owner Owner, e existing, row Row) error {
 	merged := maps.Clone(have)
 	maps.Copy(merged, ids)
 	if !maps.Equal(merged, have) {
-		values["external_ids"] = ovsMap(merged)
+		values["external_ids"] = ovsdbconn.Pairs(merged)
 	}
 	p.settled = append(p.settled, settled{uuid: e.uuid, row: row, ids: ids})
 	if len(values) > 0 {
-		p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: e.table, Where: byUUID(e.uuid), Row: values})
+		p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: e.table, Where: ovsdbconn.ByUUID(e.uuid), Row: values})
 	}
 	for _, old := range decodeMembers(have[KeyMembers]) {
 		if !slices.Contains(row.Members, old) {
@@ -175,7 +177,7 @@ func (p *plan) remove(e existing) {
 		p.leave(m, e.uuid)
 	}
 	p.removed = append(p.removed, e.uuid)
-	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationDelete, Table: e.table, Where: byUUID(e.uuid)})
+	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationDelete, Table: e.table, Where: ovsdbconn.ByUUID(e.uuid)})
 }
 
 // join puts a member's value into its set, where it is not there yet. self is
@@ -196,7 +198,7 @@ func (p *plan) join(m Member, self string, look bool) error {
 		}
 		parent = e.uuid
 	}
-	p.ops = append(p.ops, mutate(m.Table, parent, m.Column, ovsdb.MutateOperationInsert, ovsSet(value, isReference)))
+	p.ops = append(p.ops, ovsdbconn.Mutate(m.Table, parent, m.Column, ovsdb.MutateOperationInsert, ovsSet(value, isReference)))
 	return nil
 }
 
@@ -213,7 +215,7 @@ func (p *plan) leave(m Member, self string) {
 	if !isReference {
 		p.removed = append(p.removed, e.uuid+"\x00"+value)
 	}
-	p.ops = append(p.ops, mutate(m.Table, e.uuid, m.Column, ovsdb.MutateOperationDelete, ovsSet(value, isReference)))
+	p.ops = append(p.ops, ovsdbconn.Mutate(m.Table, e.uuid, m.Column, ovsdb.MutateOperationDelete, ovsSet(value, isReference)))
 }
 
 // strays adds what takes values out of our address sets that no row declares.
@@ -236,7 +238,7 @@ func (p *plan) strays(table, columnName string) {
 		for _, value := range e.set(columnName) {
 			if !declared[e.ids()[KeyRow]+"\x00"+value] {
 				p.removed = append(p.removed, id+"\x00"+value)
-				p.ops = append(p.ops, mutate(table, id, columnName, ovsdb.MutateOperationDelete, ovsSet(value, false)))
+				p.ops = append(p.ops, ovsdbconn.Mutate(table, id, columnName, ovsdb.MutateOperationDelete, ovsSet(value, false)))
 			}
 		}
 	}
@@ -249,7 +251,7 @@ func (p *plan) value(table, name string, m model.Model, into ovsdb.Row) error {
 	if c == nil {
 		return nil
 	}
-	v := column(m, name)
+	v := ovsdbconn.Column(m, name)
 	if !v.IsValid() {
 		return fmt.Errorf("table %s has no column %q", table, name)
 	}
@@ -280,17 +282,9 @@ func same(want, have reflect.Value) bool {
 	return reflect.DeepEqual(want.Interface(), have.Interface())
 }
 
-func ovsMap(in map[string]string) ovsdb.OvsMap {
-	out := make(map[any]any, len(in))
-	for k, v := range in {
-		out[k] = v
-	}
-	return ovsdb.OvsMap{GoMap: out}
-}
-
 func ovsSet(value string, reference bool) ovsdb.OvsSet {
 	if reference {
-		return ovsdb.OvsSet{GoSet: []any{ovsdb.UUID{GoUUID: value}}}
+		return ovsdbconn.Reference(value)
 	}
 	return ovsdb.OvsSet{GoSet: []any{value}}
 }

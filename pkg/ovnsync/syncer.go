@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 )
 
 // Keys of external_ids that every row of ours carries.
@@ -27,7 +29,7 @@ const (
 
 // ErrDisconnected says that the database does not answer. Nothing was read or
 // written; an Event with All follows when it answers again.
-var ErrDisconnected = errors.New("the northbound database does not answer")
+var ErrDisconnected = ovsdbconn.ErrDisconnected
 
 // MissingParentError says that a row of another owner, whose set a row is to
 // be a member of, is not there yet. Nothing was written.
@@ -134,11 +136,13 @@ func (s *Syncer) Run(ctx context.Context) error {
 		}
 		retry, failing = minRetry, false
 		s.setSession(session)
-		s.options.Log.Info("Connected to the northbound database", "endpoint", s.options.Endpoint, "rows", session.rows(), "new", session.fresh)
+		s.options.Log.Info("Connected to the northbound database", "endpoint", s.options.Endpoint, "rows", session.Rows(), "new", session.fresh)
 		s.emit(Event{All: true, Reason: "connected"})
-		session.serve(ctx)
+		if why := session.Serve(ctx); why != nil {
+			s.options.Log.Info("Connection to the northbound database was lost", "why", why.Error())
+		}
 		s.setSession(nil)
-		session.close()
+		session.Close()
 	}
 	return nil
 }
@@ -178,7 +182,7 @@ func (s *Syncer) setSession(session *session) {
 func (s *Syncer) current() (*session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.session == nil || !s.session.alive() {
+	if s.session == nil || !s.session.Alive() {
 		return nil, ErrDisconnected
 	}
 	return s.session, nil
@@ -229,11 +233,5 @@ func (s *Syncer) Check(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
-	from := time.Now()
-	if err := session.client.Echo(ctx); err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrDisconnected, err)
-	}
-	return time.Since(from), nil
+	return session.Echo(ctx)
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/ovn-kubernetes/libovsdb/cache"
 	"github.com/ovn-kubernetes/libovsdb/model"
-	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
 
@@ -22,7 +22,7 @@ type existing struct {
 }
 
 func (e existing) ids() map[string]string {
-	return column(e.model, "external_ids").Interface().(map[string]string)
+	return ovsdbconn.Map(e.model, "external_ids")
 }
 
 func (e existing) owner() Owner {
@@ -31,26 +31,20 @@ func (e existing) owner() Owner {
 }
 
 // set returns the values of a set column as strings.
-func (e existing) set(name string) []string {
-	v := column(e.model, name)
-	if !v.IsValid() || v.Kind() != reflect.Slice {
-		return nil
-	}
-	values, _ := v.Interface().([]string)
-	return values
-}
+func (e existing) set(name string) []string { return ovsdbconn.Set(e.model, name) }
 
 // view reads the cache through its indexes.
 type view struct {
+	conn   *ovsdbconn.Conn
 	cache  *cache.TableCache
 	tables []string
 }
 
 func (s *session) view() *view {
-	v := &view{cache: s.cache}
-	for table := range s.types {
+	v := &view{conn: s.Conn, cache: s.Cache}
+	for table := range s.Types {
 		// A row without external_ids cannot be marked as ours.
-		if table != nbdb.NBGlobalTable && s.schema.Table(table).Columns["external_ids"] != nil {
+		if table != nbdb.NBGlobalTable && s.Schema.Table(table).Columns["external_ids"] != nil {
 			v.tables = append(v.tables, table)
 		}
 	}
@@ -60,14 +54,7 @@ func (s *session) view() *view {
 
 // by finds the rows of a table whose external_ids hold a pair.
 func (v *view) by(table, key, value string) []existing {
-	rows, err := v.cache.Table(table).RowsByCondition([]ovsdb.Condition{{
-		Column:   "external_ids",
-		Function: ovsdb.ConditionIncludes,
-		Value:    ovsdb.OvsMap{GoMap: map[any]any{key: value}},
-	}})
-	if err != nil {
-		return nil // only for a column that is not in the schema
-	}
+	rows := v.conn.Find(table, key, value)
 	out := make([]existing, 0, len(rows))
 	for id, m := range rows {
 		out = append(out, existing{table, id, m})
@@ -127,16 +114,10 @@ func (v *view) owners() map[Owner]int {
 
 // portUp reads Logical_Switch_Port.up by the schema's own index on name.
 func (v *view) portUp(name string) (up, found bool, err error) {
-	table := v.cache.Table(nbdb.LogicalSwitchPortTable)
-	m, err := v.cache.DatabaseModel().NewModel(nbdb.LogicalSwitchPortTable)
-	if err != nil {
-		return false, false, err
-	}
-	column(m, "name").SetString(name)
-	_, row, err := table.RowByModel(m)
+	_, row, err := v.conn.ByName(nbdb.LogicalSwitchPortTable, name)
 	if err != nil || row == nil {
 		return false, false, err
 	}
-	value, _ := column(row, "up").Interface().(*bool)
+	value, _ := ovsdbconn.Column(row, "up").Interface().(*bool)
 	return value != nil && *value, true, nil
 }

@@ -110,7 +110,7 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 		}
 		return
 	}
-	p := newPlan(session.view(), session.schema)
+	p := newPlan(session.view(), session.Schema)
 	var planned []*change
 	for _, c := range batch {
 		mark := p.mark()
@@ -122,7 +122,7 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 			continue
 		}
 		if len(p.ops) == len(mark.ops) {
-			if session.alive() {
+			if session.Alive() {
 				c.done <- outcome{}
 			} else {
 				c.done <- outcome{err: ErrDisconnected}
@@ -135,14 +135,14 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 	if len(planned) == 0 {
 		return
 	}
-	results, err := session.transact(ctx, p.ops)
+	results, err := session.Transact(ctx, p.ops)
 	switch {
 	case err == nil:
 		session.echo.committed(p, results)
 		for _, c := range planned {
 			c.done <- outcome{changed: true, count: len(p.ops)}
 		}
-	case len(planned) == 1 || !session.alive() || ctx.Err() != nil:
+	case len(planned) == 1 || !session.Alive() || ctx.Err() != nil:
 		session.echo.failed(p)
 		for _, c := range planned {
 			c.done <- outcome{err: err}
