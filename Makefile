@@ -15,7 +15,7 @@ help: ## Show the targets.
 
 .PHONY: build
 build: ## Build bin/arca-network and bin/arcactl, static.
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo
 demo: deps ovn-root build ## Run the main job in private namespaces and clean up after.

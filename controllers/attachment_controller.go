@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -39,6 +43,7 @@ func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attachment").
 		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged())).
+		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(networkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
@@ -46,6 +51,32 @@ func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			ReconciliationTimeout:   callTimeout,
 		}).
 		Complete(r)
+}
+
+// attachmentsOf enqueues the attachments of a network.
+func (r *AttachmentReconciler) attachmentsOf(ctx context.Context, network client.Object) []reconcile.Request {
+	list, err := attachmentsOf(ctx, r.Client, network.GetName())
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Listing attachments", "network", network.GetName())
+		return nil
+	}
+	out := make([]reconcile.Request, len(list))
+	for i := range list {
+		out[i] = request(list[i].Name)
+	}
+	return out
+}
+
+// networkChanged lets pass what attachments depend on.
+func networkChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
+		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
+		return !ok1 || !ok2 ||
+			!slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
+			before.EffectiveMTU() != now.EffectiveMTU() ||
+			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
+	}}
 }
 
 // Reconcile makes the northbound database hold an attachment's port.

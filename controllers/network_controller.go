@@ -106,13 +106,6 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err := patchStatus(ctx, r.Client, before, n); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	if before.Status.ObservedGeneration != n.Generation ||
-		wasTrue(before, v1alpha1.ConditionAccepted) != wasTrue(n, v1alpha1.ConditionAccepted) {
-		// Attachments may wait for the network, or depend on what changed.
-		if err := r.enqueueAttachments(ctx, n.Name); err != nil {
-			return ctrl.Result{}, err
-		}
-	}
 	return ctrl.Result{}, syncErr
 }
 

@@ -23,7 +23,7 @@ import (
 // object's UID. A kernel's interface name has at most 15 bytes.
 func hostPortName(uid types.UID) string {
 	sum := sha256.Sum256([]byte(uid))
-	return "arca" + hex.EncodeToString(sum[:])[:11]
+	return vnet.NamePrefix + hex.EncodeToString(sum[:])[:11]
 }
 
 // portOf is the desired port of an attachment whose addresses are in its status.

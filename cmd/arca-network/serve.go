@@ -106,7 +106,7 @@ func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, 
 			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
 		}
 		config.QPS = -1
-		if err := store.InstallCRDs(ctx, config, crds); err != nil {
+		if err := crd.Install(ctx, config); err != nil {
 			return nil, nil, fmt.Errorf("installing the CustomResourceDefinitions: %w", err)
 		}
 		return config, nil, nil

@@ -6,99 +6,165 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
-// Backup writes a consistent copy of the store of a state folder into a file,
-// whether the store is in use or not. The copy is whole and on disk when
-// Backup returns; an error leaves no file behind.
+// Backup writes a copy of the database in the state folder dir to the file dst,
+// which it replaces. The store may be running, in this process or another: the
+// copy is the state at one moment, and writes go on meanwhile. When Backup
+// returns nil, dst is checked, complete and on disk; otherwise dst is as before.
+//
+// Only the objects are copied. Certificates belong to the folder, and a
+// datastore chosen by Options.Endpoint has its own ways.
 func Backup(ctx context.Context, dir, dst string) error {
-	src := databasePath(dir)
-	if _, err := os.Stat(src); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	if _, err := os.Stat(dst); err == nil {
-		return fmt.Errorf("%s exists already: name another file", dst)
-	}
-	part := dst + ".part"
-	_ = os.Remove(part)
-	defer os.Remove(part)
-	db, err := sql.Open("sqlite", src+"?_pragma=busy_timeout(30000)")
+	dir, err := absDir(dir)
 	if err != nil {
-		return fmt.Errorf("store %s: %w", src, err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", part); err != nil {
-		return fmt.Errorf("copying %s to %s: %w", src, part, err)
-	}
-	if err := os.Chmod(part, 0o600); err != nil {
 		return err
 	}
-	if err := checkDatabase(ctx, part); err != nil {
-		return fmt.Errorf("the copy %s is not sound: %w", part, err)
+	src := filepath.Join(dir, databaseFile)
+	// By name only: opening and closing the file here would drop the locks of a
+	// store in this process.
+	if info, err := os.Stat(src); err != nil {
+		return fmt.Errorf("backup: no state database: %w", err)
+	} else if info.Size() == 0 {
+		return fmt.Errorf("backup: %w", damaged(src, "it is empty"))
 	}
-	return moveInPlace(part, dst)
+	if dst, err = filepath.Abs(dst); err != nil {
+		return err
+	}
+	copied, err := copyDatabase(ctx, src, "rw", filepath.Dir(dst))
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer os.Remove(copied)
+	if err := os.Rename(copied, dst); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	return syncFile(filepath.Dir(dst))
 }
 
-// Restore puts a backup in the place of the store of a state folder that no
-// process uses. What was there is kept beside it.
-func Restore(ctx context.Context, src, dir string) error {
-	if err := checkDatabase(ctx, src); err != nil {
-		return fmt.Errorf("%s is not a backup: %w", src, err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	lock, err := acquireLock(dir)
+// copyDatabase makes a consistent copy of a database, checks it, puts it on
+// disk, and returns its temporary name in folder.
+func copyDatabase(ctx context.Context, src, mode, folder string) (name string, err error) {
+	// VACUUM INTO accepts an empty file, which is made for its owner only here.
+	f, err := os.CreateTemp(folder, ".state-*.db")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer lock.Close()
-	dst := databasePath(dir)
-	part := dst + ".part"
-	if err := copyFile(src, part); err != nil {
-		return fmt.Errorf("copying %s: %w", src, err)
-	}
-	defer os.Remove(part)
-	aside := dst + time.Now().UTC().Format(".20060102T150405Z")
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(dst+suffix, aside+suffix); err != nil && !os.IsNotExist(err) {
-			return fmt.Errorf("keeping the former store: %w", err)
+	name = f.Name()
+	defer func() {
+		if err != nil {
+			os.Remove(name)
+			name = ""
 		}
+	}()
+	if err := f.Close(); err != nil {
+		return name, err
 	}
-	return moveInPlace(part, dst)
-}
-
-func copyFile(src, dst string) error {
-	data, err := os.ReadFile(src)
+	err = withDatabase(src, mode, func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "VACUUM INTO ?", name)
+		if err != nil && ctx.Err() == nil && isDamage(err) {
+			return damaged(src, err.Error())
+		}
+		return err
+	})
 	if err != nil {
-		return err
+		return name, fmt.Errorf("copying %s: %w", src, err)
 	}
-	return os.WriteFile(dst, data, 0o600)
-}
-
-// moveInPlace makes a finished file appear under its name, durably.
-func moveInPlace(part, dst string) error {
-	if err := syncPath(part); err != nil {
-		return err
-	}
-	if err := os.Rename(part, dst); err != nil {
-		return err
-	}
-	return syncPath(filepath.Dir(dst))
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
+	err = withDatabase(name, "ro", func(db *sql.DB) error {
+		if err := checkPages(ctx, db, name, "integrity_check(1)"); err != nil {
+			return err
+		}
+		return checkContent(ctx, db, src)
+	})
 	if err != nil {
-		return err
+		return name, err
 	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", path, err)
+	return name, syncFile(name)
+}
+
+// checkContent tells a state database from any other.
+func checkContent(ctx context.Context, db *sql.DB, file string) error {
+	var keys int
+	err := db.QueryRowContext(ctx, "SELECT count(*) FROM kine WHERE name LIKE ?", keyPrefix+"/%").Scan(&keys)
+	if err != nil {
+		return fmt.Errorf("%s is not a state database: %w", file, err)
+	}
+	if keys == 0 {
+		return fmt.Errorf("%s is not a state database: it has no objects of ours", file)
 	}
 	return nil
+}
+
+// Restore replaces the database in the state folder dir by src, a file that
+// Backup wrote. It refuses while a store uses the folder, and when src is
+// damaged. The database that was there is kept beside it under a name that
+// begins with "state.db.before-restore".
+func Restore(ctx context.Context, src, dir string) error {
+	dir, err := absDir(dir)
+	if err != nil {
+		return err
+	}
+	if src, err = filepath.Abs(src); err != nil {
+		return err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer lock.release()
+	if header, err := readHeader(src); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	} else if header != sqliteHeader {
+		return fmt.Errorf("restore: %s is not a backup: it does not begin as a SQLite database does", src)
+	}
+	copied, err := copyDatabase(ctx, src, "ro", dir)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer os.Remove(copied)
+	if err := setAside(dir); err != nil {
+		return fmt.Errorf("restore: keeping the old database: %w", err)
+	}
+	if err := os.Rename(copied, filepath.Join(dir, databaseFile)); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return syncFile(dir)
+}
+
+// setAside renames the old database, the main file first: after a crash between
+// the steps it is missing, which Start reports, and never without its log. The
+// folder's record says from the first step on that there was one.
+func setAside(dir string) error {
+	known, err := readRecord(dir)
+	if err != nil {
+		return err
+	}
+	known.Database = true
+	if err := known.write(dir); err != nil {
+		return err
+	}
+	base := filepath.Join(dir, databaseFile)
+	aside := freeName(base + ".before-restore")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		err := os.Rename(base+suffix, aside+suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncFile(dir)
+}
+
+// freeName appends the first number that makes a name that is not taken.
+func freeName(base string) string {
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s.%d", base, n)
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			return name
+		}
+	}
 }

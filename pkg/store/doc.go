@@ -1,12 +1,21 @@
 // Copyright The Arca Network Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store owns the embedded API: an API server for custom resources in
-// this process, its storage (SQLite through kine, or any datastore that kine
-// speaks), its certificates and its lock. It must not know the kinds that it
-// serves: CustomResourceDefinitions are given to it.
+// Package store owns the embedded API server and the state folder: the
+// database, the certificates, the kubeconfig and the lock in it. It serves
+// custom resources, as a Kubernetes API server does, to clients in this
+// process over memory and to clients on this machine over TLS on a loopback
+// address. It must not know what the objects mean, reconcile anything, or
+// touch OVN, OVS or the network beyond its own listener.
 //
-// It serves local clients only: those of this process over an in-memory
-// listener, others on the loopback with TLS and a client certificate. Nothing
-// is anonymous.
+// What is acknowledged is on disk. An API server writes through an etcd
+// client; here that client speaks, through an in-memory connection, to kine,
+// which keeps the keys as rows of a SQLite database with synchronous=FULL:
+//
+//	rest.Config ─┐
+//	             ├→ API server → etcd client ─(memory)→ kine → state.db
+//	kubeconfig ──┘
+//
+// Options.Endpoint replaces state.db by another of kine's datastores, or all of
+// the right-hand side by an etcd.
 package store

@@ -4,43 +4,31 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
-	"strings"
+	"strconv"
 )
 
-// listen opens the listener for other processes. A chosen port is kept in the
-// state folder, so that a kubeconfig stays valid over restarts.
-func listen(dir, address string) (net.Listener, error) {
+// listen opens the port for clients outside this process. For port 0 the
+// remembered port is tried first; if another program has it, any other is
+// taken and remembered.
+func listen(address string, r *record) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("address %q: %w", address, err)
+		return nil, fmt.Errorf("listen address %q: %w", address, err)
 	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("address %q: must be on the loopback, for example 127.0.0.1:0", address)
-	}
-	if port != "0" {
+	if port != "0" && port != "" {
 		return net.Listen("tcp", address)
 	}
-	file := filepath.Join(dir, "port")
-	if last, err := os.ReadFile(file); err == nil {
-		if l, err := net.Listen("tcp", net.JoinHostPort(host, strings.TrimSpace(string(last)))); err == nil {
+	if r.Port != 0 {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(r.Port))); err == nil {
 			return l, nil
 		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen address %q: %w", address, err)
 	}
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	if err := os.WriteFile(file, []byte(port+"\n"), 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
+	r.Port = l.Addr().(*net.TCPAddr).Port
 	return l, nil
 }

@@ -4,38 +4,62 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// acquireLock makes this process the only one of a state folder. The kernel
-// takes the lock back when the process ends, however it ends.
-func acquireLock(dir string) (*os.File, error) {
-	path := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+// ErrLocked is returned when another process, or another Store of this one,
+// uses the state folder.
+var ErrLocked = errors.New("state folder is in use")
+
+// folderLock is the right to use a state folder. The kernel gives it back when
+// the process ends, however it ends.
+type folderLock struct{ file *os.File }
+
+// lockFolder creates the state folder if need be, closes it to others, and
+// locks it.
+func lockFolder(dir string) (*folderLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		holder := make([]byte, 32)
-		n, _ := f.Read(holder)
-		_ = f.Close()
-		if err == unix.EWOULDBLOCK {
-			return nil, fmt.Errorf("state folder %s is in use by process %s: end it, or name another folder", dir, strings.TrimSpace(string(holder[:n])))
-		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+	// kine makes state.db readable by everyone; the folder is what protects it.
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	if err := f.Truncate(0); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("writing %s: %w", path, err)
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state folder lock: %w", err)
 	}
-	if _, err := f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("writing %s: %w", path, err)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder := readHolder(f)
+		f.Close()
+		return nil, fmt.Errorf("%w: %s is held by %s; stop it first or choose another folder", ErrLocked, dir, holder)
 	}
-	return f, nil
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	// The pid is only there to be shown; a full disk must not prevent a start.
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return &folderLock{file: f}, nil
 }
+
+func readHolder(f *os.File) string {
+	text, _ := io.ReadAll(io.LimitReader(f, 32))
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		return fmt.Sprintf("process %d", pid)
+	}
+	return "another process"
+}
+
+func (l *folderLock) release() error { return l.file.Close() }

@@ -7,142 +7,201 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/client-go/rest"
 )
 
-// Options is what a store is started with.
-type Options struct {
-	// Dir is the state folder, made with mode 0700: database, certificates,
-	// kubeconfig, lock.
-	Dir string
-	// Endpoint is a datastore in kine's form, for example etcd's
-	// "http://127.0.0.1:2379" or "postgres://...". Empty: SQLite in Dir.
-	Endpoint string
-	// Listen is the address for clients outside of this process, on the
-	// loopback. Default: "127.0.0.1:0". Port 0 chooses one at the first start
-	// and keeps it as long as it is free.
-	Listen string
-	// CRDs are installed, or upgraded, before Start returns.
-	CRDs []*apiextensionsv1.CustomResourceDefinition
-	Log  logr.Logger
-}
-
-// Store is a running embedded API.
+// Store is a running API server with its storage.
 type Store struct {
-	dir    string
-	log    logr.Logger
-	config *rest.Config
-	lock   *os.File
+	dir string
+	log logr.Logger
 
-	stopServer  context.CancelFunc
-	serverDone  chan struct{}
-	stopBackend context.CancelFunc
-	backendDone func()
+	lock   *folderLock
+	ds     *datastore
+	health *health
+	api    *apiServer
 
-	once sync.Once
-	err  error
+	stopAPI   context.CancelFunc
+	apiDone   chan struct{} // closed when the API server has returned
+	apiErr    error         // valid once apiDone is closed
+	stopPrune context.CancelFunc
+	pruned    chan struct{}
+
+	done     chan struct{}
+	stopping chan struct{}
+	stop     func()
+	mu       sync.Mutex
+	err      error
 }
 
-// Start starts the API and returns once it answers and the CRDs are served.
-// It fails where another process has the folder, where the database is
-// damaged, and where it cannot be written.
-func Start(ctx context.Context, o Options) (_ *Store, err error) {
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
-	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state folder: %w", err)
-	}
-	if err := os.Chmod(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state folder: %w", err)
-	}
-	s := &Store{dir: o.Dir, log: o.Log, serverDone: make(chan struct{})}
-	if s.lock, err = acquireLock(o.Dir); err != nil {
+// Start makes the state folder ready, opens the datastore, serves the API and
+// installs the definitions. ctx bounds the start, not the life of the store:
+// Stop ends that.
+//
+// ErrLocked and ErrDamaged tell a folder in use and a database in need of a
+// person from other failures.
+func Start(ctx context.Context, o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			_ = s.Stop(stop)
-		}
-	}()
-	redirectLogs(o.Log)
-	if o.Endpoint == "" {
-		if err := prepareDatabase(ctx, databasePath(o.Dir)); err != nil {
-			return nil, err
-		}
+	captureLogs(o.Log)
+	s := &Store{dir: o.Dir, log: o.Log, done: make(chan struct{}), stopping: make(chan struct{})}
+	s.stop = sync.OnceFunc(s.shutdown)
+	if err := s.start(ctx, o); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("starting the store: %w", explainFull(err, o.Dir))
 	}
-	datastore, err := s.startBackend(o)
-	if err != nil {
-		return nil, fmt.Errorf("datastore: %w", err)
-	}
-	if err := s.startServer(o, datastore); err != nil {
-		return nil, fmt.Errorf("embedded API: %w", err)
-	}
-	if err := s.awaitReady(ctx); err != nil {
-		return nil, err
-	}
-	if err := InstallCRDs(ctx, s.config, append([]*apiextensionsv1.CustomResourceDefinition{eventCRD()}, o.CRDs...)); err != nil {
-		return nil, err
-	}
-	go s.pruneEvents(o.Log)
+	go s.supervise()
 	return s, nil
 }
 
-// Config returns the configuration of clients in this process. It has no
-// limit of queries per second.
-func (s *Store) Config() *rest.Config { return rest.CopyConfig(s.config) }
+func (s *Store) start(ctx context.Context, o Options) (err error) {
+	if s.lock, err = lockFolder(o.Dir); err != nil {
+		return err
+	}
+	known, err := readRecord(o.Dir)
+	if err != nil {
+		return err
+	}
+	ownFile := o.Endpoint == ""
+	if ownFile {
+		if err := checkDatabase(ctx, o.Dir, known.Database); err != nil {
+			return err
+		}
+	}
+	certificates, err := loadPKI(o.Dir)
+	if err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	if s.ds, err = startDatastore(ctx, o.Endpoint, sqliteDSN(o.Dir)); err != nil {
+		return err
+	}
+	if s.health, err = connectHealth(ctx, s.ds); err != nil {
+		return err
+	}
+	if ownFile {
+		if err := s.health.watchFile(o.Dir); err != nil {
+			return err
+		}
+	}
+	tcp, err := listen(o.Listen, &known)
+	if err != nil {
+		return err
+	}
+	if err := s.serve(ctx, tcp, certificates); err != nil {
+		return err
+	}
+	// This proves that writes work, and it wakes kine up: of what happens before
+	// the first write that it sees, it tells only at the next poll, a second on.
+	if err := s.health.write(ctx); err != nil {
+		return fmt.Errorf("writing to the datastore: %w", err)
+	}
+	installer, err := newInstaller(s.api, ownFile)
+	if err != nil {
+		return err
+	}
+	if err := installer.install(ctx, append(o.CRDs[:len(o.CRDs):len(o.CRDs)], eventsCRD())); err != nil {
+		return err
+	}
+	if err := s.startPruner(ctx); err != nil {
+		return err
+	}
+	known.Database = known.Database || ownFile
+	if err := known.write(o.Dir); err != nil {
+		return err
+	}
+	return writeKubeconfig(o.Dir, tcp.Addr().String(), certificates)
+}
 
-// KubeconfigPath is the file for clients outside of this process.
-func (s *Store) KubeconfigPath() string { return filepath.Join(s.dir, "kubeconfig") }
+// serve runs the API server and waits until it answers.
+func (s *Store) serve(ctx context.Context, tcp net.Listener, certificates *pki) error {
+	api, err := newAPIServer(s.ds, tcp, certificates)
+	if err != nil {
+		return errors.Join(fmt.Errorf("API server: %w", err), tcp.Close())
+	}
+	s.api, s.apiDone = api, make(chan struct{})
+	if s.health.api, err = rest.UnversionedRESTClientFor(withoutVersion(api.config)); err != nil {
+		return errors.Join(err, tcp.Close())
+	}
+	restore := keepNotifySocket()
+	defer restore()
+	runCtx, cancel := detached(ctx)
+	s.stopAPI = cancel
+	go func() {
+		defer close(s.apiDone)
+		s.apiErr = api.run(runCtx)
+	}()
+	return api.ready(ctx)
+}
 
-// Done is closed when the API has ended, by Stop or by itself.
-func (s *Store) Done() <-chan struct{} { return s.serverDone }
+func (s *Store) startPruner(ctx context.Context) error {
+	p, err := newPruner(s.api.config, s.log)
+	if err != nil {
+		return err
+	}
+	ctx, s.stopPrune = detached(ctx)
+	s.pruned = make(chan struct{})
+	go func() {
+		defer close(s.pruned)
+		p.run(ctx)
+	}()
+	return nil
+}
 
-// Err tells, after Done, why the API ended by itself; nil after Stop.
-func (s *Store) Err() error {
+// supervise notices a part that ends on its own, and takes down the rest.
+func (s *Store) supervise() {
 	select {
-	case <-s.serverDone:
-		return s.err
-	default:
-		return nil
+	case <-s.stopping:
+		return
+	case <-s.ds.died:
+		s.fail(errDatastoreDied)
+	case <-s.apiDone:
+		s.fail(fmt.Errorf("the API server stopped serving: %w", s.apiErr))
+	}
+	s.stop()
+}
+
+func (s *Store) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
 	}
 }
 
-// Stop ends the API, then the datastore, then gives the folder back. Writes
-// that were acknowledged are on disk already.
-func (s *Store) Stop(ctx context.Context) error {
-	var errs []error
-	s.once.Do(func() {
-		if s.stopServer != nil {
-			s.stopServer()
-			select {
-			case <-s.serverDone:
-			case <-ctx.Done():
-				errs = append(errs, fmt.Errorf("the API did not end: %w", ctx.Err()))
-			}
-		}
-		if s.stopBackend != nil {
-			s.stopBackend()
-			ended := make(chan struct{})
-			go func() { defer close(ended); s.backendDone() }()
-			select {
-			case <-ended:
-			case <-ctx.Done():
-				errs = append(errs, fmt.Errorf("the datastore did not end: %w", ctx.Err()))
-			}
-		}
-		if s.lock != nil {
-			errs = append(errs, s.lock.Close())
-		}
-	})
-	return errors.Join(errs...)
+// Config returns the configuration of a client in this process. Its requests
+// do not leave the process, and are not limited in rate.
+func (s *Store) Config() *rest.Config { return rest.CopyConfig(s.api.config) }
+
+// KubeconfigPath names the file with which other programs of this machine's
+// administrator reach the API.
+func (s *Store) KubeconfigPath() string { return filepath.Join(s.dir, kubeconfigFile) }
+
+// Done is closed when the store has ended, by Stop or on its own.
+func (s *Store) Done() <-chan struct{} { return s.done }
+
+// Err says why the store ended on its own. It is nil before that, and after
+// Stop.
+func (s *Store) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// Check proves, within ctx, that the store can be read and written. A full
+// disk, a database that was replaced and a dead datastore are errors.
+func (s *Store) Check(ctx context.Context) error {
+	select {
+	case <-s.done:
+		return errors.Join(errors.New("the store has ended"), s.Err())
+	default:
+	}
+	if err := s.health.check(ctx); err != nil {
+		return fmt.Errorf("store in %s: %w", s.dir, err)
+	}
+	return nil
 }
