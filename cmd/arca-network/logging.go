@@ -45,6 +45,7 @@ func newLogger(format string, verbosity int) (logr.Logger, func(), error) {
 	}
 	log := zapr.NewLogger(z)
 	ctrl.SetLogger(log)
-	klog.SetLogger(log.WithName("klog"))
+	// What libraries say of themselves is a detail.
+	klog.SetLogger(log.WithName("klog").V(1))
 	return log, func() { _ = z.Sync() }, nil
 }

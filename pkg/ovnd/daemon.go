@@ -33,14 +33,23 @@ type daemon struct {
 	name     string
 	args     []string
 	exit     []string // arguments of its unixctl command for a clean end
-	prepare  func(context.Context) error
+	prepare  func(context.Context) error // before each start
+	ready    func(context.Context) error // after each start
 	options  *Options
 	programs *programs
 	log      logr.Logger
 
-	mu    sync.Mutex
-	state Component
-	proc  *process
+	mu      sync.Mutex
+	state   Component
+	proc    *process
+	adopted bool
+}
+
+// settled tells whether the daemon has run for a while.
+func (d *daemon) settled() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.PID != 0 && (d.adopted || time.Since(d.state.Since) > lasting)
 }
 
 func (d *daemon) pidfile() string { return d.options.path(d.name + ".pid") }
@@ -55,6 +64,9 @@ func (d *daemon) ensure(ctx context.Context) (adopted bool, err error) {
 	}
 	if p != nil {
 		d.set(p)
+		d.mu.Lock()
+		d.adopted = true
+		d.mu.Unlock()
 		return true, nil
 	}
 	return false, d.start(ctx)
@@ -86,6 +98,11 @@ func (d *daemon) start(ctx context.Context) error {
 		return fmt.Errorf("%s ended as soon as it was started; see %s", d.name, d.logfile())
 	}
 	d.set(p)
+	if d.ready != nil {
+		if err := d.ready(ctx); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
 	return nil
 }
 
@@ -102,7 +119,7 @@ func (d *daemon) set(p *process) {
 func (d *daemon) died(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.state.PID = 0
+	d.state.PID, d.adopted = 0, false
 	if err != nil {
 		d.state.LastError = err.Error()
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -105,7 +106,8 @@ func putAside(file string) error {
 }
 
 // configure sets what ovs-vswitchd and ovn-controller read at their start.
-func configure(ctx context.Context, p *programs, o *Options) error {
+// keepFlows is how long ovn-controller leaves flows that it finds in place.
+func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Duration) error {
 	datapath := "netdev"
 	if kernelDatapath() {
 		datapath = "system"
@@ -127,14 +129,18 @@ func configure(ctx context.Context, p *programs, o *Options) error {
 		// A local server that is busy with a large change must not be taken for dead.
 		"external_ids:ovn-remote-probe-interval=60000",
 		"external_ids:ovn-openflow-probe-interval=0",
-		// After a restart the old flows stay until the new ones are complete.
-		"external_ids:ovn-ofctrl-wait-before-clear=2000",
+		// After a restart of ovn-controller alone, the flows that are there stay
+		// until the new ones are complete.
+		"external_ids:ovn-ofctrl-wait-before-clear=" + strconv.FormatInt(keepFlows.Milliseconds(), 10),
 	}
 	if datapath == "netdev" {
 		// Ten times the throughput between containers; read when ovs-vswitchd starts.
 		settings = append(settings, "other_config:userspace-tso-enable=true")
 	}
 	args := append([]string{"--no-wait", "--db=" + EndpointsOf(*o).OVS, "--", "init", "--", "set", "Open_vSwitch", "."}, settings...)
+	// The bridge is there when ovs-vswitchd says that it is ready, so that
+	// ovn-controller finds its socket at once instead of a second later.
+	args = append(args, "--", "--may-exist", "add-br", Bridge, "--", "set", "Bridge", Bridge, "fail_mode=secure", "datapath_type="+datapath)
 	_, err = p.run(ctx, "ovs-vsctl", args...)
 	return err
 }

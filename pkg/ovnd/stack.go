@@ -83,7 +83,7 @@ func newStack(o Options) (*Stack, error) {
 	s := &Stack{options: o, programs: p, lock: lock}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
-		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases},
+		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
 		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
@@ -112,7 +112,22 @@ func (s *Stack) prepareDatabases(ctx context.Context) error {
 }
 
 func (s *Stack) configure(ctx context.Context) error {
-	return configure(ctx, s.programs, &s.options)
+	return configure(ctx, s.programs, &s.options, s.keepFlows())
+}
+
+// flowsKept is how long ovn-controller may take for its first complete set of
+// flows before it replaces what is there.
+const flowsKept = 2 * time.Second
+
+// keepFlows is flowsKept where ovs-vswitchd has flows of value, and nothing
+// where it has just been started: a port would wait for no reason.
+func (s *Stack) keepFlows() time.Duration {
+	for _, d := range s.daemons {
+		if d.name == "ovs-vswitchd" && d.settled() {
+			return flowsKept
+		}
+	}
+	return 0
 }
 
 func lockFile(path string) (*os.File, error) {

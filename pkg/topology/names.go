@@ -35,6 +35,9 @@ const (
 	// AddressSetSubnets4 and AddressSetSubnets6 hold the subnets of all networks.
 	AddressSetSubnets4 = "arca_subnets4"
 	AddressSetSubnets6 = "arca_subnets6"
+	// AddressSetGateways4 and AddressSetGateways6 hold the router's addresses.
+	AddressSetGateways4 = "arca_gateways4"
+	AddressSetGateways6 = "arca_gateways6"
 )
 
 // Owner kinds of rows.

@@ -39,13 +39,13 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 			return nil, fmt.Errorf("network %s: status.subnets[%d].gateway: %w", n.Name, i, err)
 		}
 		model.Networks = append(model.Networks, netip.PrefixFrom(gateway, cidr.Bits()).String())
-		set := AddressSetSubnets4
+		subnets, gateways := AddressSetSubnets4, AddressSetGateways4
 		if cidr.Addr().Is6() {
-			set = AddressSetSubnets6
+			subnets, gateways = AddressSetSubnets6, AddressSetGateways6
 		}
-		router.Members = append(router.Members, ovnsync.Member{
-			Table: nbdb.AddressSetTable, ID: set, Column: "addresses", Value: cidr.String(),
-		})
+		router.Members = append(router.Members,
+			ovnsync.Member{Table: nbdb.AddressSetTable, ID: subnets, Column: "addresses", Value: cidr.String()},
+			ovnsync.Member{Table: nbdb.AddressSetTable, ID: gateways, Column: "addresses", Value: gateway.String()})
 	}
 	router.Model = model
 	return []ovnsync.Row{

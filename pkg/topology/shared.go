@@ -16,6 +16,9 @@ func SharedOwner() ovnsync.Owner {
 // Priorities of policies on the shared router; the higher is looked at first.
 // Those above isolation are for rules that open a way between networks.
 const (
+	// priorityRouter lets the router's own answers (echo replies, errors) out.
+	// An endpoint cannot send from the router's addresses: port security.
+	priorityRouter    = 30000
 	priorityIsolation = 1000
 )
 
@@ -56,33 +59,33 @@ func Shared() []ovnsync.Row {
 			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
 		},
 	}
-	for _, set := range []struct{ name, family string }{
-		{AddressSetSubnets4, "ip4"},
-		{AddressSetSubnets6, "ip6"},
+	for _, f := range []struct{ family, subnets, gateways string }{
+		{"ip4", AddressSetSubnets4, AddressSetGateways4},
+		{"ip6", AddressSetSubnets6, AddressSetGateways6},
 	} {
 		rows = append(rows,
-			ovnsync.Row{
-				ID:      set.name,
-				Model:   &nbdb.AddressSet{Name: set.name},
-				Columns: []string{"name"},
-			},
-			dropPolicy("isolation-"+set.family, set.family+".src == $"+set.name+" && "+set.family+".dst == $"+set.name),
+			addressSet(f.subnets),
+			addressSet(f.gateways),
+			policy("router-"+f.family, priorityRouter, f.family+".src == $"+f.gateways, nbdb.LogicalRouterPolicyActionAllow),
+			policy("isolation-"+f.family, priorityIsolation,
+				f.family+".src == $"+f.subnets+" && "+f.family+".dst == $"+f.subnets, nbdb.LogicalRouterPolicyActionDrop),
 		)
 	}
 	// Nothing reaches the host yet: the way out is opened by the services that
 	// need it, and closed until then.
-	rows = append(rows, dropPolicy("host-ip4", "ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR))
+	rows = append(rows, policy("host-ip4", priorityIsolation,
+		"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop))
 	return rows
 }
 
-func dropPolicy(id, match string) ovnsync.Row {
+func addressSet(name string) ovnsync.Row {
+	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: []string{"name"}}
+}
+
+func policy(id string, priority int, match string, action nbdb.LogicalRouterPolicyAction) ovnsync.Row {
 	return ovnsync.Row{
-		ID: id,
-		Model: &nbdb.LogicalRouterPolicy{
-			Priority: priorityIsolation,
-			Match:    match,
-			Action:   nbdb.LogicalRouterPolicyActionDrop,
-		},
+		ID:      id,
+		Model:   &nbdb.LogicalRouterPolicy{Priority: priority, Match: match, Action: action},
 		Columns: []string{"priority", "match", "action"},
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "policies"}},
 	}
