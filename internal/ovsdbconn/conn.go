@@ -102,7 +102,13 @@ func Connect(ctx context.Context, o Options, handler func(*Conn) cache.EventHand
 	if err := c.Connect(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := c.MonitorAll(ctx); err != nil {
+	monitor := c.NewMonitor()
+	for name, t := range types {
+		// Named one by one: without names the server would send all columns of
+		// its schema, and one that the model lacks fails a whole update.
+		monitor.Tables = append(monitor.Tables, client.TableMonitor{Table: name, Fields: columns(t)})
+	}
+	if _, err := c.Monitor(ctx, monitor); err != nil {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	conn := &Conn{Client: c, Cache: c.Cache(), Schema: c.Schema(), Types: types, options: o}
@@ -163,6 +169,17 @@ func adapt(schema ovsdb.DatabaseSchema, tables map[string]Table) (map[string]mod
 		models[name] = reflect.New(t).Interface()
 	}
 	return models, types
+}
+
+// columns lists the columns of a type of rows.
+func columns(t reflect.Type) []string {
+	var out []string
+	for i := range t.NumField() {
+		if column := t.Field(i).Tag.Get("ovsdb"); column != "_uuid" {
+			out = append(out, column)
+		}
+	}
+	return out
 }
 
 // probeInterval is how often a connection proves that it lives. A server that
