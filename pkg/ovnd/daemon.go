@@ -32,7 +32,7 @@ type Component struct {
 type daemon struct {
 	name     string
 	args     []string
-	exit     []string // arguments of its unixctl command for a clean end
+	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
 	options  *Options

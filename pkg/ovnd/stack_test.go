@@ -6,41 +6,114 @@ package ovnd_test
 import (
 	"context"
 	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr/testr"
 
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
 )
 
-func TestSmoke(t *testing.T) {
-	run, _ := os.MkdirTemp("/run", "arca")
-	o := ovnd.Options{Root: "/var/cache/arca-network/proto-root", Dir: t.TempDir(), RunDir: run, Log: testr.New(t)}
-	from := time.Now()
-	s, err := ovnd.Start(t.Context(), o)
+func TestMain(m *testing.M) { ovntest.Main(m) }
+
+// TestRestart: each daemon that is killed comes back by itself, and a second
+// start adopts what runs.
+func TestRestart(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	s := ovntest.Start(t, o)
+	back := make(chan string, 4)
+	s.Subscribe(func(c string) { back <- c })
+	for _, c := range s.Components() {
+		from := time.Now()
+		if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case name := <-back:
+			if name != c.Name {
+				t.Errorf("%s came back, want %s", name, c.Name)
+			}
+			t.Logf("%s is back after %v", name, time.Since(from))
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s did not come back", c.Name)
+		}
+	}
+	for _, c := range s.Components() {
+		if c.PID == 0 || c.Restarts != 1 {
+			t.Errorf("%+v: want it running after one restart", c)
+		}
+	}
+}
+
+// TestAdopt: daemons outlive the one who started them, and the next one takes
+// them over as they are.
+func TestAdopt(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	first, err := ovnd.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("started %v in %v: %+v", s.Versions(), time.Since(from), s.Components())
+	if _, err := ovnd.Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.RunDir) {
+		t.Errorf("a second one at the same time: got %v, want an error that names %s", err, o.RunDir)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	back := make(chan string, 4)
-	s.Subscribe(func(c string) { back <- c })
-	go func() { done <- s.Run(ctx) }()
-	for _, c := range s.Components() {
-		from := time.Now()
-		p, _ := os.FindProcess(c.PID)
-		_ = p.Kill()
-		t.Log(<-back, time.Since(from))
-	}
 	cancel()
-	if err := <-done; err != nil {
+	if err := first.Run(ctx); err != nil { // leaves the daemons running
 		t.Fatal(err)
 	}
-	from = time.Now()
-	if err := ovnd.Stop(t.Context(), o); err != nil {
+	second := ovntest.Start(t, o)
+	for i, c := range second.Components() {
+		if was := first.Components()[i]; c.PID != was.PID {
+			t.Errorf("%s: pid %d, was %d", c.Name, c.PID, was.PID)
+		}
+	}
+}
+
+// TestRecycledPID: a pid file that names a process which is not the daemon is
+// not believed.
+func TestRecycledPID(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	if err := os.WriteFile(o.RunDir+"/ovn-northd.pid", []byte("1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("stopped in %v", time.Since(from))
+	s := ovntest.Start(t, o)
+	for _, c := range s.Components() {
+		if c.PID <= 1 {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestDamagedDatabase: a database that cannot be read is put aside.
+func TestDamagedDatabase(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	if err := os.WriteFile(o.Dir+"/nb.db", []byte("OVSDB JSON 5 0000\nnonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ovntest.Start(t, o)
+	entries, err := os.ReadDir(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aside := 0
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "nb.db.corrupt-") {
+			aside++
+		}
+	}
+	if aside != 1 {
+		t.Errorf("%d damaged files were put aside, want 1", aside)
+	}
+}
+
+// TestRunFolderTooLong: the error says what is too long and what is allowed.
+func TestRunFolderTooLong(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	o.RunDir += strings.Repeat("x", 100)
+	if _, err := ovnd.Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "at most 107") {
+		t.Errorf("got %v", err)
+	}
 }
