@@ -39,6 +39,17 @@ func TestReadsAreKines(t *testing.T) {
 			}
 		}
 	}
+	// kine's own stream has a data race; its list reads the same.
+	stream := func(b server.Backend, key, end string, limit, revision int64, keysOnly bool) (int64, []*server.KeyValue, error) {
+		if b == plain {
+			at, kvs, err := b.List(ctx, key, end, limit, revision, keysOnly)
+			if err != nil {
+				return 0, nil, err
+			}
+			return at, kvs, nil
+		}
+		return collect(b.ListStream(ctx, key, end, limit, revision, keysOnly))
+	}
 	type list func(server.Backend) (int64, []*server.KeyValue, error)
 	for name, do := range map[string]list{
 		"all": func(b server.Backend) (int64, []*server.KeyValue, error) {
@@ -60,16 +71,16 @@ func TestReadsAreKines(t *testing.T) {
 			return b.List(ctx, "/a/", "/a0", 0, last+100, false)
 		},
 		"stream": func(b server.Backend) (int64, []*server.KeyValue, error) {
-			return collect(b.ListStream(ctx, "/a/", "/a0", 0, 0, false))
+			return stream(b, "/a/", "/a0", 0, 0, false)
 		},
 		"stream keys": func(b server.Backend) (int64, []*server.KeyValue, error) {
-			return collect(b.ListStream(ctx, "/a/", "/a0", 3, 0, true))
+			return stream(b, "/a/", "/a0", 3, 0, true)
 		},
 		"stream none": func(b server.Backend) (int64, []*server.KeyValue, error) {
-			return collect(b.ListStream(ctx, "/b/", "/b0", 0, 0, false))
+			return stream(b, "/b/", "/b0", 0, 0, false)
 		},
 		"stream future": func(b server.Backend) (int64, []*server.KeyValue, error) {
-			return collect(b.ListStream(ctx, "/a/", "/a0", 0, last+100, false))
+			return stream(b, "/a/", "/a0", 0, last+100, false)
 		},
 		"one": func(b server.Backend) (int64, []*server.KeyValue, error) {
 			rev, kv, err := b.Get(ctx, "/a/01", 0, false)

@@ -24,8 +24,20 @@ type watcher struct {
 	emit   func(Event)
 	bridge string
 
-	mu   sync.Mutex
-	gone map[string]bool // interfaces that we are removing, by UUID
+	mu     sync.Mutex
+	gone   map[string]bool // interfaces that we are removing, by UUID
+	config chan struct{}   // closed at the next change of row Open_vSwitch
+}
+
+// configured returns a channel that is closed when ovs-vswitchd says that it
+// has come to a later configuration.
+func (w *watcher) configured() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.config == nil {
+		w.config = make(chan struct{})
+	}
+	return w.config
 }
 
 func newWatcher(emit func(Event), bridge string) *watcher {
@@ -65,6 +77,14 @@ func (w *watcher) OnDelete(table string, m model.Model) {
 // OnUpdate reports what ovs-vswitchd and ovn-controller say of an interface,
 // and edits of what is ours.
 func (w *watcher) OnUpdate(table string, before, now model.Model) {
+	if table == ovsmodel.OpenvSwitchTable {
+		w.mu.Lock()
+		if w.config != nil {
+			close(w.config)
+			w.config = nil
+		}
+		w.mu.Unlock()
+	}
 	if table != ovsmodel.InterfaceTable {
 		return
 	}

@@ -4,6 +4,7 @@
 package vnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -37,12 +38,12 @@ func parseMark(alias string) (Owner, bool) {
 
 // ensureLink makes the link of a port, and what is configured on it, what it
 // should be. before are the addresses that were recorded of the port.
-func (m *Manager) ensureLink(p Port, offloads bool, before []string) error {
+func (m *Manager) ensureLink(ctx context.Context, s *session, p Port, before []string) error {
 	switch p.Type {
 	case Veth:
-		return m.ensureVeth(p, offloads, before)
+		return m.ensureVeth(ctx, s, p, before)
 	case Tap:
-		return m.ensureTap(p)
+		return m.ensureTap(ctx, s, p)
 	case External:
 		if _, err := m.host.LinkByName(p.Name); err != nil {
 			if notFound(err) {
@@ -91,7 +92,7 @@ func (m *Manager) mark(link netlink.Link, o Owner) error {
 	return nil
 }
 
-func (m *Manager) ensureVeth(p Port, offloads bool, before []string) error {
+func (m *Manager) ensureVeth(ctx context.Context, s *session, p Port, before []string) error {
 	file, err := os.Open(p.Netns)
 	if err != nil {
 		m.await(p)
@@ -127,6 +128,11 @@ func (m *Manager) ensureVeth(p Port, offloads bool, before []string) error {
 				return fmt.Errorf("removing interface %s: %w", p.Name, err)
 			}
 		}
+		if s.plugged(p.Name) {
+			if err := m.unplug(ctx, s, p.Owner.UID); err != nil {
+				return err
+			}
+		}
 		if err := m.addVeth(p, int(file.Fd())); err != nil {
 			return err
 		}
@@ -134,7 +140,7 @@ func (m *Manager) ensureVeth(p Port, offloads bool, before []string) error {
 		if inner, err = inside.LinkByName(p.InnerName); err != nil {
 			return fmt.Errorf("interface %s in %s: %w", p.InnerName, p.Netns, err)
 		}
-		if !offloads {
+		if !s.offloads {
 			if err := disableOffloads(int(file.Fd()), p.InnerName); err != nil {
 				return fmt.Errorf("turning transmit offloads of %s in %s off: %w", p.InnerName, p.Netns, err)
 			}
@@ -180,12 +186,17 @@ func (m *Manager) addVeth(p Port, ns int) error {
 
 // ensureTap makes a persistent tap, so that a VMM can come and go. It has a
 // virtio header, which carries offloads: QEMU and OVS both use it.
-func (m *Manager) ensureTap(p Port) error {
+func (m *Manager) ensureTap(ctx context.Context, s *session, p Port) error {
 	link, err := m.outer(p, "tuntap")
 	if err != nil {
 		return err
 	}
 	if link == nil {
+		if s.plugged(p.Name) {
+			if err := m.unplug(ctx, s, p.Owner.UID); err != nil {
+				return err
+			}
+		}
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name = p.Name
 		tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Flags: netlink.TUNTAP_NO_PI | netlink.TUNTAP_VNET_HDR}

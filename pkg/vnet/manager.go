@@ -226,7 +226,7 @@ func (m *Manager) Update(ctx context.Context, p Port) (State, error) {
 		return State{}, err
 	}
 	before := s.addressesOf(p.Name)
-	if err := m.ensureLink(p, s.offloads, before); err != nil {
+	if err := m.ensureLink(ctx, s, p, before); err != nil {
 		return State{}, err
 	}
 	if err := m.submit(ctx, p.Owner.UID, func(s *session) ([]operation, error) { return s.planPort(p) }); err != nil {

@@ -37,7 +37,7 @@ const (
 // tables names what is followed. Statistics are not: they change every few
 // seconds on every port.
 var tables = map[string]ovsdbconn.Table{
-	ovsmodel.OpenvSwitchTable: {Model: &ovsmodel.OpenvSwitch{}, Columns: []string{"bridges", "other_config", "external_ids", "datapath_types"}},
+	ovsmodel.OpenvSwitchTable: {Model: &ovsmodel.OpenvSwitch{}, Columns: []string{"bridges", "other_config", "external_ids", "next_cfg", "cur_cfg"}},
 	ovsmodel.BridgeTable:      {Model: &ovsmodel.Bridge{}, Columns: []string{"name", "ports", "datapath_type", "fail_mode", "external_ids"}},
 	ovsmodel.PortTable:        {Model: &ovsmodel.Port{}, Columns: []string{"name", "interfaces", "external_ids"}, Indexes: []string{keyOwnerUID}},
 	ovsmodel.InterfaceTable: {Model: &ovsmodel.Interface{}, Columns: []string{"name", "type", "external_ids", "mac", "mtu_request", "ofport", "error"},
@@ -305,6 +305,43 @@ func equal(want, have any) bool {
 		return v == nil && len(set.GoSet) == 0 || v != nil && len(set.GoSet) == 1 && set.GoSet[0] == *v
 	}
 	return false
+}
+
+// plugged tells whether there are rows of the name.
+func (s *session) plugged(name string) bool {
+	_, row, err := s.ByName(ovsmodel.PortTable, name)
+	return err == nil && row != nil
+}
+
+// unplug removes the rows of an owner and returns when ovs-vswitchd has seen
+// it. It would otherwise keep its sockets on a link that is gone when another
+// of the same name appears.
+func (m *Manager) unplug(ctx context.Context, s *session, uid string) error {
+	var next int
+	err := m.submit(ctx, uid, func(s *session) ([]operation, error) {
+		id, root := s.root()
+		if root == nil {
+			return nil, ErrDisconnected
+		}
+		next = int(ovsdbconn.Column(root, "next_cfg").Int()) + 1
+		return append(s.planDelete(uid), ovsdbconn.Mutate(ovsmodel.OpenvSwitchTable, id, "next_cfg", ovsdb.MutateOperationAdd, 1)), nil
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.options.Timeout)
+	defer cancel()
+	for {
+		configured := s.watch.configured()
+		if _, root := s.root(); root != nil && int(ovsdbconn.Column(root, "cur_cfg").Int()) >= next {
+			return nil
+		}
+		select {
+		case <-configured:
+		case <-ctx.Done():
+			return fmt.Errorf("ovs-vswitchd does not answer: %w", ctx.Err())
+		}
+	}
 }
 
 // planDelete removes the rows of an owner.
