@@ -33,6 +33,8 @@ type AttachmentReconciler struct {
 	Book       *Book
 	// Trigger asks for attachments to be looked at, by name.
 	Trigger *Trigger
+	// Networks is triggered for a network that waited for an attachment to go.
+	Networks *Trigger
 	// Workers is the number of attachments worked on side by side. The writer
 	// of the northbound database commits what they bring in groups.
 	Workers int
@@ -42,7 +44,7 @@ type AttachmentReconciler struct {
 func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attachment").
-		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged())).
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged(v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed))).
 		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(networkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
@@ -87,7 +89,9 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	a := &v1alpha1.Attachment{}
 	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Trigger.Enqueue(r.Book.ReleaseAttachment(req.Name)...)
+			attachments, networks := r.Book.ReleaseAttachment(req.Name)
+			r.Trigger.Enqueue(attachments...)
+			r.Networks.Enqueue(networks...)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

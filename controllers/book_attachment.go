@@ -304,8 +304,8 @@ func restoreAddresses(name string, e *networkEntry, old *attachmentEntry) {
 }
 
 // ReleaseAttachment forgets an attachment that is gone and returns those that
-// may have waited for what it held.
-func (b *Book) ReleaseAttachment(name string) (waiting []string) {
+// may have waited for what it held, and its network where that has waited.
+func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entry := b.attachments[name]
@@ -313,7 +313,7 @@ func (b *Book) ReleaseAttachment(name string) (waiting []string) {
 		for _, e := range b.networks {
 			delete(e.refused, name)
 		}
-		return nil
+		return nil, nil
 	}
 	e := b.networks[entry.network]
 	b.dropAttachment(name)
@@ -323,7 +323,10 @@ func (b *Book) ReleaseAttachment(name string) (waiting []string) {
 			waiting = append(waiting, w)
 		}
 	}
-	return waiting
+	if b.refused[entry.network] != nil {
+		networks = append(networks, entry.network)
+	}
+	return waiting, networks
 }
 
 func (b *Book) dropAttachment(name string) {

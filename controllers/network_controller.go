@@ -48,7 +48,7 @@ type NetworkReconciler struct {
 func (r *NetworkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("network").
-		For(&v1alpha1.Network{}, builder.WithPredicates(specChanged())).
+		For(&v1alpha1.Network{}, builder.WithPredicates(specChanged(v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed))).
 		Watches(&v1alpha1.Attachment{}, handler.Funcs{DeleteFunc: enqueueNetworkOf}).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
@@ -67,12 +67,29 @@ func enqueueNetworkOf(_ context.Context, e event.DeleteEvent, q workqueue.TypedR
 	}
 }
 
-// specChanged lets everything pass but a change of status alone.
-func specChanged() predicate.Predicate {
+// specChanged lets everything pass but a change of status alone. Of the status
+// it lets pass the conditions that the reconciler writes itself: it may have
+// found nothing to write because its cache had not caught up with its last
+// write yet, and looks again when it has.
+func specChanged(own ...string) predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
 			!e.ObjectNew.GetDeletionTimestamp().Equal(e.ObjectOld.GetDeletionTimestamp()) ||
-			len(e.ObjectOld.GetFinalizers()) != len(e.ObjectNew.GetFinalizers())
+			len(e.ObjectOld.GetFinalizers()) != len(e.ObjectNew.GetFinalizers()) {
+			return true
+		}
+		before, ok1 := e.ObjectOld.(conditioned)
+		now, ok2 := e.ObjectNew.(conditioned)
+		if !ok1 || !ok2 {
+			return true
+		}
+		for _, t := range own {
+			x, y := findCondition(before, t), findCondition(now, t)
+			if (x == nil) != (y == nil) || x != nil && *x != *y {
+				return true
+			}
+		}
+		return false
 	}}
 }
 

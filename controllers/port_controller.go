@@ -68,10 +68,9 @@ func (r *PortReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// portInputChanged lets pass what a port depends on, and not the status that
-// this reconciler writes itself.
+// portInputChanged lets pass what a port depends on.
 func portInputChanged() predicate.Predicate {
-	changed := specChanged().Update
+	changed := specChanged(v1alpha1.ConditionReady).Update
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok1 := e.ObjectOld.(*v1alpha1.Attachment)
 		now, ok2 := e.ObjectNew.(*v1alpha1.Attachment)

@@ -71,7 +71,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&NetworkReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Workers: max(1, o.Workers/4)},
 		&AttachmentReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Northbound: o.Northbound, Book: book,
-			Trigger: attachments, Workers: o.Workers},
+			Trigger: attachments, Networks: networks, Workers: o.Workers},
 		&PortReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Ports: o.Ports, Logical: o.Northbound,
 			Node: o.Node, Trigger: ports, Workers: o.Workers},
 		&UplinkReconciler{Ports: o.Ports, Trigger: uplink},

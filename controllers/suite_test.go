@@ -1,0 +1,299 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/testr"
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/store/storetest"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+func TestMain(m *testing.M) { ovntest.Main(m) }
+
+// world is an API, real OVS and OVN, and the controllers between them.
+type world struct {
+	client.WithWatch
+	config  *rest.Config
+	scheme  *kruntime.Scheme
+	options ovnd.Options
+	stack   *ovnd.Stack
+	stop    func()
+}
+
+// newWorld starts one. The API is the embedded store, or with
+// ARCA_TEST_API=kube a real kube-apiserver and etcd.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	crds, err := crd.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := &envtest.Environment{CRDs: crds}
+	switch api := os.Getenv("ARCA_TEST_API"); api {
+	case "kube":
+		env.DownloadBinaryAssets = false
+	case "":
+		existing := true
+		env = &envtest.Environment{UseExistingCluster: &existing, Config: storetest.Start(t, crds...)}
+	default:
+		t.Fatalf("ARCA_TEST_API=%s: must be kube or empty", api)
+	}
+	config, err := env.Start()
+	if err != nil {
+		t.Fatalf("starting the API (make envtest-assets builds what it needs): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := env.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	config.QPS = -1
+	w := &world{config: config, scheme: kruntime.NewScheme(), options: ovntest.Options(t, testr.New(t))}
+	if err := v1alpha1.AddToScheme(w.scheme); err != nil {
+		t.Fatal(err)
+	}
+	w.stack = ovntest.Start(t, w.options)
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, c := range [][]string{
+				{"ovn-nbctl", "list", "Logical_Switch_Port"}, {"ovn-sbctl", "list", "Port_Binding"}, {"ovs-vsctl", "list", "Interface"},
+			} {
+				out, err := ovnd.Tool(context.Background(), w.options, c[0], append([]string{"--db=" + w.stack.Endpoints().NB}, c[1:]...)...)
+				t.Logf("%v: %v\n%s", c, err, out)
+			}
+		}
+	})
+	if w.WithWatch, err = client.NewWithWatch(config, client.Options{Scheme: w.scheme}); err != nil {
+		t.Fatal(err)
+	}
+	w.run(t)
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+// run starts the controllers; stop ends them and leaves all else as it is.
+func (w *world) run(t *testing.T) {
+	t.Helper()
+	log := testr.New(t)
+	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: w.stack.Endpoints().NB, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := vnet.New(vnet.Options{OVSSocket: w.stack.Endpoints().OVS, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := true
+	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
+		Scheme: w.scheme, Logger: log,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &again},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if err := controllers.Setup(ctx, mgr, controllers.Options{
+		Northbound: northbound, Ports: ports, Node: "test",
+		HostRoutes: func() ([]netip.Prefix, error) { return nil, nil },
+	}); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	g := errgroup.Group{}
+	g.Go(func() error { return northbound.Run(ctx) })
+	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return mgr.Start(ctx) })
+	w.stop = func() {
+		cancel()
+		if err := g.Wait(); err != nil {
+			t.Error(err)
+		}
+		w.stop = func() {}
+	}
+}
+
+// patience bounds every wait.
+const patience = 20 * time.Second
+
+// await waits until an object is as is says, and returns it as it is then.
+func await[T client.Object](t *testing.T, w *world, o T, what string, is func(T) bool) T {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := w.Get(ctx, client.ObjectKeyFromObject(o), o)
+		if err == nil && is(o) {
+			return o
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s %s: %s did not come true: %v, %+v", o.GetObjectKind().GroupVersionKind().Kind, o.GetName(), what, err, o)
+		case <-tick.C:
+		}
+	}
+}
+
+// gone waits until an object is no more.
+func gone(t *testing.T, w *world, o client.Object) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for client.IgnoreNotFound(w.Get(ctx, client.ObjectKeyFromObject(o), o)) == nil {
+		if o.GetUID() == "" || ctx.Err() != nil {
+			break
+		}
+		if err := w.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
+			break
+		}
+		runtime.Gosched()
+	}
+	if ctx.Err() != nil {
+		t.Fatalf("%s is still there: %+v", o.GetName(), o)
+	}
+}
+
+type conditions interface {
+	client.Object
+	GetConditions() *[]metav1.Condition
+}
+
+// has tells whether a condition is so, for the present generation.
+func has[T conditions](conditionType string, status metav1.ConditionStatus, reason string) func(T) bool {
+	return func(o T) bool {
+		for _, c := range *o.GetConditions() {
+			if c.Type == conditionType {
+				return c.Status == status && c.Reason == reason && c.ObservedGeneration == o.GetGeneration()
+			}
+		}
+		return false
+	}
+}
+
+func refused[T conditions](reason string) func(T) bool {
+	return has[T](v1alpha1.ConditionAccepted, metav1.ConditionFalse, reason)
+}
+
+func ready[T conditions](o T) bool {
+	return has[T](v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)(o)
+}
+
+func programmed[T conditions](o T) bool {
+	return has[T](v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed)(o)
+}
+
+// network creates one, with subnets.
+func (w *world) network(t *testing.T, name string, cidrs ...string) *v1alpha1.Network {
+	t.Helper()
+	n := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, c := range cidrs {
+		n.Spec.Subnets = append(n.Spec.Subnets, v1alpha1.Subnet{CIDR: c})
+	}
+	w.create(t, n)
+	return n
+}
+
+// attachment creates one; change may alter it before.
+func (w *world) attachment(t *testing.T, name, network string, change func(*v1alpha1.AttachmentSpec)) *v1alpha1.Attachment {
+	t.Helper()
+	a := &v1alpha1.Attachment{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.AttachmentSpec{
+			Network:   network,
+			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: "/run/netns/" + name},
+		},
+	}
+	if change != nil {
+		change(&a.Spec)
+	}
+	w.create(t, a)
+	return a
+}
+
+func (w *world) create(t *testing.T, o client.Object) {
+	t.Helper()
+	if err := w.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) delete(t *testing.T, o client.Object) {
+	t.Helper()
+	if err := w.Delete(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nb runs ovn-nbctl.
+func (w *world) nb(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := ovnd.Tool(t.Context(), w.options, "ovn-nbctl", append([]string{"--db=" + w.stack.Endpoints().NB}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// netns makes a network namespace at /run/netns/NAME, as ip-netns(8) does.
+func netns(t *testing.T, name string) (remove func()) {
+	t.Helper()
+	path := "/run/netns/" + name
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- syscall.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", syscall.Gettid()), path, "", syscall.MS_BIND, "")
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	removed := false
+	remove = func() {
+		if removed {
+			return
+		}
+		removed = true
+		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(remove)
+	return remove
+}
