@@ -57,7 +57,8 @@ func newWorld(t *testing.T) *world {
 	env := &envtest.Environment{CRDs: crds}
 	switch api := os.Getenv("ARCA_TEST_API"); api {
 	case "kube":
-		env.DownloadBinaryAssets = false
+		// The test's network namespace has no other address to find.
+		env.ControlPlane.GetAPIServer().Configure().Append("advertise-address", "192.0.2.1")
 	case "":
 		existing := true
 		env = &envtest.Environment{UseExistingCluster: &existing, Config: storetest.Start(t, crds...)}

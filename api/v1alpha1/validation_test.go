@@ -1,0 +1,171 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/pkg/store/storetest"
+)
+
+// newClient writes to a real API server that knows nothing but the CRDs.
+func newClient(t *testing.T) client.Client {
+	t.Helper()
+	crds, err := crd.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(storetest.Start(t, crds...), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.WithFieldValidation(c, "Strict")
+}
+
+func object(t *testing.T, doc string) *unstructured.Unstructured {
+	t.Helper()
+	o := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(doc), &o.Object); err != nil {
+		t.Fatalf("%v in:\n%s", err, doc)
+	}
+	return o
+}
+
+func spec(t *testing.T, kind, spec string) *unstructured.Unstructured {
+	t.Helper()
+	return object(t, "{apiVersion: network.arca.dev/v1alpha1, kind: "+kind+", metadata: {generateName: x-}, spec: "+spec+"}")
+}
+
+// TestAccepted: what is allowed, at its edges.
+func TestAccepted(t *testing.T) {
+	c := newClient(t)
+	const veth = "interface: {type: Veth, netns: /run/netns/x}"
+	for _, o := range []struct{ kind, spec string }{
+		{"Network", "{}"},
+		{"Network", "{subnets: [{cidr: 10.88.0.0/24}]}"},
+		{"Network", "{subnets: [{cidr: 10.0.0.0/8}, {cidr: 'fd00:88::/64', gateway: 'fd00:88::ffff'}]}"},
+		{"Network", "{subnets: [{cidr: 'fd00::/126'}]}"},
+		{"Network", "{subnets: [{cidr: 10.0.0.4/30, gateway: 10.0.0.6, allocationRange: 10.0.0.4/31, reserved: [10.0.0.5]}]}"},
+		{"Network", "{internal: true, interContainer: true, mtu: 9000, dnsName: My_Net.1}"},
+		{"Network", "{subnets: [{cidr: 10.0.0.0/24}], mtu: 576}"},
+		{"Attachment", "{network: n, " + veth + "}"},
+		{"Attachment", "{network: n, " + veth + ", mac: '02:AB:cd:00:00:01', addresses: [10.0.0.5, 'fd00::5']}"},
+		{"Attachment", "{network: n, container: {id: abc, name: web_1.x}, interface: {type: Tap}}"},
+		{"Attachment", "{network: n, interface: {type: Internal, name: fifteen-bytes-x}}"},
+		{"Attachment", "{network: n, interface: {type: External, name: eth7}}"},
+	} {
+		if err := c.Create(t.Context(), spec(t, o.kind, o.spec)); err != nil {
+			t.Errorf("%s %s: %v", o.kind, o.spec, err)
+		}
+	}
+}
+
+// TestRefused: each mistake is refused, naming the field and what is allowed.
+func TestRefused(t *testing.T) {
+	c := newClient(t)
+	network := func(s string) string { return "{subnets: [{" + s + "}]}" }
+	attachment := func(s string) string {
+		return "{network: n, interface: {type: Veth, netns: /run/netns/x}, " + s + "}"
+	}
+	for _, o := range []struct{ kind, spec, field, says string }{
+		{"Network", "{nope: 1}", "spec.nope", "unknown field"},
+		{"Network", "{mtu: big}", "spec.mtu", "must be of type integer"},
+		{"Network", "{mtu: 100}", "spec.mtu", "should be greater than or equal to 576"},
+		{"Network", "{mtu: 1000, subnets: [{cidr: 'fd00::/64'}]}", "spec.mtu", "at least 1280"},
+		{"Network", "{dnsName: '-x'}", "spec.dnsName", "must consist of letters"},
+		{"Network", network("cidr: 10.88.0.5/24"), "spec.subnets[0].cidr", "no host bits"},
+		{"Network", network("cidr: 10.88.0.0"), "spec.subnets[0].cidr", "CIDR form"},
+		{"Network", network("cidr: 10.88.0.0/31"), "spec.subnets[0].cidr", "8 to 30"},
+		{"Network", network("cidr: 127.0.0.0/8"), "spec.subnets[0].cidr", "not loopback"},
+		{"Network", network("cidr: 169.254.0.0/16"), "spec.subnets[0].cidr", "link-local"},
+		{"Network", network("cidr: 10.88.0.0/24, gateway: 10.89.0.1"), "spec.subnets[0].gateway", "inside cidr"},
+		{"Network", network("cidr: 10.88.0.0/24, gateway: 10.88.0.0"), "spec.subnets[0].gateway", "network address"},
+		{"Network", network("cidr: 10.88.0.0/24, gateway: nope"), "spec.subnets[0].gateway", "IP address"},
+		{"Network", network("cidr: 10.88.0.0/24, allocationRange: 10.89.0.0/25"), "spec.subnets[0].allocationRange", "inside cidr"},
+		{"Network", network("cidr: 10.88.0.0/24, allocationRange: 10.88.0.1/25"), "spec.subnets[0].allocationRange", "no host bits"},
+		{"Network", network("cidr: 10.88.0.0/24, reserved: [10.1.0.1]"), "spec.subnets[0].reserved", "inside cidr"},
+		{"Network", "{subnets: [{cidr: 10.1.0.0/24}, {cidr: 10.2.0.0/24}]}", "spec.subnets", "one IPv4 and one IPv6"},
+		{"Network", "{interContainer: false}", "spec.interContainer", "not supported yet"},
+		{"Network", "{dns: {}}", "spec.dns", "not supported yet"},
+		{"Network", "{dhcp: {enabled: true}}", "spec.dhcp", "not supported yet"},
+		{"Network", "{egress: {mode: NAT}}", "spec.egress", "not supported yet"},
+		{"Attachment", "{interface: {type: Tap}}", "spec.network", "Required"},
+		{"Attachment", "{network: n}", "spec.interface", "Required"},
+		{"Attachment", "{network: n, interface: {type: Bond}}", "spec.interface.type", "supported values"},
+		{"Attachment", "{network: n, interface: {type: Relay}}", "spec.interface.type", "not supported yet"},
+		{"Attachment", "{network: n, interface: {type: Veth}}", "spec.interface.netns", "required for type Veth"},
+		{"Attachment", "{network: n, interface: {type: Tap, netns: /run/netns/x}}", "spec.interface.netns", "not allowed for others"},
+		{"Attachment", "{network: n, interface: {type: Veth, netns: run/x}}", "spec.interface.netns", "absolute path"},
+		{"Attachment", "{network: n, interface: {type: External}}", "spec.interface.name", "required for type External"},
+		{"Attachment", "{network: n, interface: {type: Tap, name: sixteen-bytes-xx}}", "spec.interface.name", "may not be more than 15"},
+		{"Attachment", "{network: n, interface: {type: Tap, name: a/b}}", "spec.interface.name", "interface name"},
+		{"Attachment", attachment("mac: '01:00:5e:00:00:01'"), "spec.mac", "multicast"},
+		{"Attachment", attachment("mac: '00:00:00:00:00:00'"), "spec.mac", "all zeros"},
+		{"Attachment", attachment("mac: '02:00'"), "spec.mac", "six hexadecimal bytes"},
+		{"Attachment", attachment("addresses: [10.0.0.5/24]"), "spec.addresses", "without a prefix length"},
+		{"Attachment", attachment("addresses: [10.0.0.5, 10.0.0.6]"), "spec.addresses", "one IPv4 and one IPv6"},
+		{"Attachment", attachment("container: {name: '-x'}"), "spec.container.name", "must consist of letters"},
+		{"Attachment", attachment("container: {aliases: [x]}"), "spec.container.aliases", "not supported yet"},
+		{"Attachment", attachment("ports: [{hostPort: 80, containerPort: 80}]"), "spec.ports", "not supported yet"},
+		{"Attachment", attachment("routePriority: 1"), "spec.routePriority", "not supported yet"},
+		{"Attachment", attachment("bandwidth: {}"), "spec.bandwidth", "not supported yet"},
+		{"Policy", "{network: n}", "spec", "not supported yet"},
+	} {
+		err := c.Create(t.Context(), spec(t, o.kind, o.spec))
+		if err == nil {
+			t.Errorf("%s %s was accepted", o.kind, o.spec)
+			continue
+		}
+		if !strings.Contains(err.Error(), o.field) || !strings.Contains(err.Error(), o.says) {
+			t.Errorf("%s %s: %v\nwant it to name %s and to say %q", o.kind, o.spec, err, o.field, o.says)
+		}
+	}
+}
+
+// TestImmutable: what cannot change says so.
+func TestImmutable(t *testing.T) {
+	c := newClient(t)
+	for field, change := range map[string]func(map[string]any){
+		"spec.network":        func(s map[string]any) { s["network"] = "other" },
+		"spec.node":           func(s map[string]any) { s["node"] = "other" },
+		"spec.interface.type": func(s map[string]any) { s["interface"] = map[string]any{"type": "Tap"} },
+	} {
+		o := spec(t, "Attachment", "{network: n, interface: {type: Veth, netns: /run/netns/x}}")
+		if err := c.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		change(o.Object["spec"].(map[string]any))
+		if err := c.Update(t.Context(), o); err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "immutable") {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+}
+
+// TestSamples: the samples are accepted as they are.
+func TestSamples(t *testing.T) {
+	c := newClient(t)
+	files, err := filepath.Glob("../../config/samples/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no samples: %v", err)
+	}
+	for _, f := range files {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, doc := range strings.Split(string(raw), "\n---\n") {
+			if err := c.Create(t.Context(), object(t, doc)); err != nil {
+				t.Errorf("%s: %v", f, err)
+			}
+		}
+	}
+}
