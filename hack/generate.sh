@@ -9,7 +9,8 @@ generated=(api/v1alpha1/zz_generated.deepcopy.go config/crd/bases pkg/ovnsync/nb
 
 $tool controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1
 $tool controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
-$tool modelgen -p nbdb -o pkg/ovnsync/nbdb "$root/usr/share/ovn/ovn-nb.ovsschema"
+# Extended: with generated copies, or the cache would copy rows through JSON.
+$tool modelgen -extended -p nbdb -o pkg/ovnsync/nbdb "$root/usr/share/ovn/ovn-nb.ovsschema"
 $tool modelgen -p ovsdb -o pkg/vnet/ovsdb "$root/usr/share/openvswitch/vswitch.ovsschema"
 
 if [ "${1:-}" = --check ]; then

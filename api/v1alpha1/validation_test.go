@@ -57,11 +57,11 @@ func TestAccepted(t *testing.T) {
 		{"Network", "{subnets: [{cidr: 10.0.0.4/30, gateway: 10.0.0.6, allocationRange: 10.0.0.4/31, reserved: [10.0.0.5]}]}"},
 		{"Network", "{internal: true, interContainer: true, mtu: 9000, dnsName: My_Net.1}"},
 		{"Network", "{subnets: [{cidr: 10.0.0.0/24}], mtu: 576}"},
-		{"Attachment", "{network: n, " + veth + "}"},
-		{"Attachment", "{network: n, " + veth + ", mac: '02:AB:cd:00:00:01', addresses: [10.0.0.5, 'fd00::5']}"},
-		{"Attachment", "{network: n, container: {id: abc, name: web_1.x}, interface: {type: Tap}}"},
-		{"Attachment", "{network: n, interface: {type: Internal, name: fifteen-bytes-x}}"},
-		{"Attachment", "{network: n, interface: {type: External, name: eth7}}"},
+		{"Attachment", "{network: web, " + veth + "}"},
+		{"Attachment", "{network: web, " + veth + ", mac: '02:AB:cd:00:00:01', addresses: [10.0.0.5, 'fd00::5']}"},
+		{"Attachment", "{network: web, container: {id: abc, name: web_1.x}, interface: {type: Tap}}"},
+		{"Attachment", "{network: web, interface: {type: Internal, name: fifteen-bytes-x}}"},
+		{"Attachment", "{network: web, interface: {type: External, name: eth7}}"},
 	} {
 		if err := c.Create(t.Context(), spec(t, o.kind, o.spec)); err != nil {
 			t.Errorf("%s %s: %v", o.kind, o.spec, err)
@@ -74,7 +74,7 @@ func TestRefused(t *testing.T) {
 	c := newClient(t)
 	network := func(s string) string { return "{subnets: [{" + s + "}]}" }
 	attachment := func(s string) string {
-		return "{network: n, interface: {type: Veth, netns: /run/netns/x}, " + s + "}"
+		return "{network: web, interface: {type: Veth, netns: /run/netns/x}, " + s + "}"
 	}
 	for _, o := range []struct{ kind, spec, field, says string }{
 		{"Network", "{nope: 1}", "spec.nope", "unknown field"},
@@ -99,15 +99,15 @@ func TestRefused(t *testing.T) {
 		{"Network", "{dhcp: {enabled: true}}", "spec.dhcp", "not supported yet"},
 		{"Network", "{egress: {mode: NAT}}", "spec.egress", "not supported yet"},
 		{"Attachment", "{interface: {type: Tap}}", "spec.network", "Required"},
-		{"Attachment", "{network: n}", "spec.interface", "Required"},
-		{"Attachment", "{network: n, interface: {type: Bond}}", "spec.interface.type", "supported values"},
-		{"Attachment", "{network: n, interface: {type: Relay}}", "spec.interface.type", "not supported yet"},
-		{"Attachment", "{network: n, interface: {type: Veth}}", "spec.interface.netns", "required for type Veth"},
-		{"Attachment", "{network: n, interface: {type: Tap, netns: /run/netns/x}}", "spec.interface.netns", "not allowed for others"},
-		{"Attachment", "{network: n, interface: {type: Veth, netns: run/x}}", "spec.interface.netns", "absolute path"},
-		{"Attachment", "{network: n, interface: {type: External}}", "spec.interface.name", "required for type External"},
-		{"Attachment", "{network: n, interface: {type: Tap, name: sixteen-bytes-xx}}", "spec.interface.name", "may not be more than 15"},
-		{"Attachment", "{network: n, interface: {type: Tap, name: a/b}}", "spec.interface.name", "interface name"},
+		{"Attachment", "{network: web}", "spec.interface", "Required"},
+		{"Attachment", "{network: web, interface: {type: Bond}}", "spec.interface.type", "supported values"},
+		{"Attachment", "{network: web, interface: {type: Relay}}", "spec.interface.type", "not supported yet"},
+		{"Attachment", "{network: web, interface: {type: Veth}}", "spec.interface.netns", "required for type Veth"},
+		{"Attachment", "{network: web, interface: {type: Tap, netns: /run/netns/x}}", "spec.interface.netns", "not allowed for others"},
+		{"Attachment", "{network: web, interface: {type: Veth, netns: run/x}}", "spec.interface.netns", "absolute path"},
+		{"Attachment", "{network: web, interface: {type: External}}", "spec.interface.name", "required for type External"},
+		{"Attachment", "{network: web, interface: {type: Tap, name: sixteen-bytes-xx}}", "spec.interface.name", "may not be more than 15"},
+		{"Attachment", "{network: web, interface: {type: Tap, name: a/b}}", "spec.interface.name", "interface name"},
 		{"Attachment", attachment("mac: '01:00:5e:00:00:01'"), "spec.mac", "multicast"},
 		{"Attachment", attachment("mac: '00:00:00:00:00:00'"), "spec.mac", "all zeros"},
 		{"Attachment", attachment("mac: '02:00'"), "spec.mac", "six hexadecimal bytes"},
@@ -118,7 +118,7 @@ func TestRefused(t *testing.T) {
 		{"Attachment", attachment("ports: [{hostPort: 80, containerPort: 80}]"), "spec.ports", "not supported yet"},
 		{"Attachment", attachment("routePriority: 1"), "spec.routePriority", "not supported yet"},
 		{"Attachment", attachment("bandwidth: {}"), "spec.bandwidth", "not supported yet"},
-		{"Policy", "{network: n}", "spec", "not supported yet"},
+		{"Policy", "{network: web}", "spec", "not supported yet"},
 	} {
 		err := c.Create(t.Context(), spec(t, o.kind, o.spec))
 		if err == nil {
@@ -139,7 +139,7 @@ func TestImmutable(t *testing.T) {
 		"spec.node":           func(s map[string]any) { s["node"] = "other" },
 		"spec.interface.type": func(s map[string]any) { s["interface"] = map[string]any{"type": "Tap"} },
 	} {
-		o := spec(t, "Attachment", "{network: n, interface: {type: Veth, netns: /run/netns/x}}")
+		o := spec(t, "Attachment", "{network: web, interface: {type: Veth, netns: /run/netns/x}}")
 		if err := c.Create(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}

@@ -35,10 +35,11 @@ const (
 )
 
 // tables names what is followed. Statistics are not: they change every few
-// seconds on every port.
+// seconds on every port. Nor are a bridge's ports: the cache would copy ten
+// thousand references whenever one is added.
 var tables = map[string]ovsdbconn.Table{
 	ovsmodel.OpenvSwitchTable: {Model: &ovsmodel.OpenvSwitch{}, Columns: []string{"bridges", "other_config", "external_ids", "next_cfg", "cur_cfg"}},
-	ovsmodel.BridgeTable:      {Model: &ovsmodel.Bridge{}, Columns: []string{"name", "ports", "datapath_type", "fail_mode", "external_ids"}},
+	ovsmodel.BridgeTable:      {Model: &ovsmodel.Bridge{}, Columns: []string{"name", "external_ids"}},
 	ovsmodel.PortTable:        {Model: &ovsmodel.Port{}, Columns: []string{"name", "interfaces", "external_ids"}, Indexes: []string{keyOwnerUID}},
 	ovsmodel.InterfaceTable: {Model: &ovsmodel.Interface{}, Columns: []string{"name", "type", "external_ids", "mac", "mtu_request", "ofport", "error"},
 		Indexes: []string{keyOwnerUID}},
