@@ -104,7 +104,7 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	before := a.DeepCopy()
 	syncErr := r.sync(ctx, a)
 	a.Status.ObservedGeneration = a.Generation
-	if err := patchStatus(ctx, r.Client, before, a); err != nil {
+	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	return ctrl.Result{}, syncErr
@@ -128,6 +128,7 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 	}
 	setCondition(a, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
 	grant.apply(a, network)
+	a.Status.PortName = portNameOf(a)
 
 	rows, err := topology.Attachment(a)
 	if err != nil {
@@ -139,7 +140,7 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 	setCondition(a, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
 	if c := findCondition(a, v1alpha1.ConditionReady); c == nil || c.Reason == v1alpha1.ReasonNotAccepted ||
 		c.Reason == v1alpha1.ReasonNorthboundUnavailable {
-		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for the port on its host")
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, waitsForPort)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	before := n.DeepCopy()
 	syncErr := r.sync(ctx, n)
 	n.Status.ObservedGeneration = n.Generation
-	if err := patchStatus(ctx, r.Client, before, n); err != nil {
+	if err := updateStatus(ctx, r.Client, before, n); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	return ctrl.Result{}, syncErr
@@ -171,7 +171,7 @@ func (r *NetworkReconciler) delete(ctx context.Context, n *v1alpha1.Network) err
 		before := n.DeepCopy()
 		setCondition(n, v1alpha1.ConditionDeleting, metav1.ConditionTrue, v1alpha1.ReasonAttachmentsRemain,
 			"waits for its attachments to be deleted: "+enumerate(names(list), 5))
-		return patchStatus(ctx, r.Client, before, n)
+		return updateStatus(ctx, r.Client, before, n)
 	}
 	if _, err := r.Northbound.Delete(ctx, topology.NetworkOwner(n)); err != nil {
 		return err

@@ -103,11 +103,15 @@ func (r *PortReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	}
 	before := a.DeepCopy()
 	portErr := r.sync(ctx, a)
-	if err := patchStatus(ctx, r.Client, before, a); err != nil {
+	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	return ctrl.Result{}, portErr
 }
+
+// waitsForPort is also what the central reconciler writes first: most ports
+// come up within milliseconds, and that is not worth a write of its own.
+const waitsForPort = "waits for the port on its host, and for OVN to install its flows and report it up"
 
 // sync makes the port and writes the outcome to the status in memory.
 func (r *PortReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error {
@@ -115,7 +119,6 @@ func (r *PortReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error
 	if err != nil {
 		return reconcile.TerminalError(err)
 	}
-	a.Status.PortName = p.Name
 	state, err := r.Ports.Update(ctx, p)
 	if err != nil {
 		reason, retry := portFailure(err)
@@ -132,10 +135,8 @@ func (r *PortReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error
 	switch {
 	case state.Error != "":
 		r.unready(a, v1alpha1.ReasonPortFailed, "Open vSwitch: "+state.Error)
-	case !state.OVNInstalled:
-		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for OVN to install the port's flows")
-	case !up:
-		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, "waits for OVN to report the port up")
+	case !state.OVNInstalled || !up:
+		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, waitsForPort)
 	default:
 		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
 	}

@@ -26,23 +26,26 @@ func hostPortName(uid types.UID) string {
 	return vnet.NamePrefix + hex.EncodeToString(sum[:])[:11]
 }
 
+// portNameOf is the name of an attachment's OVS port and interface.
+func portNameOf(a *v1alpha1.Attachment) string {
+	if a.Spec.Interface.Type != v1alpha1.InterfaceVeth && a.Spec.Interface.Name != "" {
+		return a.Spec.Interface.Name
+	}
+	return hostPortName(a.UID)
+}
+
 // portOf is the desired port of an attachment whose addresses are in its status.
 func portOf(a *v1alpha1.Attachment) (vnet.Port, error) {
 	p := vnet.Port{
 		Owner:   vnet.Owner{Kind: topology.KindAttachment, Name: a.Name, UID: string(a.UID)},
 		Type:    vnet.Type(a.Spec.Interface.Type),
-		Name:    hostPortName(a.UID),
+		Name:    portNameOf(a),
 		IfaceID: topology.PortName(a.UID),
 		Netns:   a.Spec.Interface.Netns,
 		MTU:     int(a.Status.MTU),
 	}
-	switch a.Spec.Interface.Type {
-	case v1alpha1.InterfaceVeth:
+	if a.Spec.Interface.Type == v1alpha1.InterfaceVeth {
 		p.InnerName = innerName(a)
-	default:
-		if a.Spec.Interface.Name != "" {
-			p.Name = a.Spec.Interface.Name
-		}
 	}
 	mac, err := net.ParseMAC(a.Status.MAC)
 	if err != nil {

@@ -44,19 +44,19 @@ func wasTrue(o conditioned, conditionType string) bool {
 	return meta.IsStatusConditionTrue(*o.GetConditions(), conditionType)
 }
 
-// patchStatus writes the status of now where it differs from that of before.
-// It is refused as a conflict where somebody else wrote in between, because
-// conditions are a list and a merge patch replaces a list whole.
-func patchStatus(ctx context.Context, c client.Client, before, now conditioned) error {
+// updateStatus writes the status of now where it differs from that of before.
+// It is refused as a conflict where somebody else wrote in between: conditions
+// are a list, and two reconcilers write to an attachment's. An update costs the
+// API about half of a patch.
+func updateStatus(ctx context.Context, c client.Client, before, now conditioned) error {
 	if equality.Semantic.DeepEqual(before, now) {
 		return nil
 	}
-	return c.Status().Patch(ctx, now, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return c.Status().Update(ctx, now)
 }
 
 // ensureFinalizers adds what is missing in one write.
 func ensureFinalizers(ctx context.Context, c client.Client, o client.Object, finalizers ...string) error {
-	before := o.DeepCopyObject().(client.Object)
 	changed := false
 	for _, f := range finalizers {
 		changed = controllerutil.AddFinalizer(o, f) || changed
@@ -64,17 +64,15 @@ func ensureFinalizers(ctx context.Context, c client.Client, o client.Object, fin
 	if !changed {
 		return nil
 	}
-	return c.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	return c.Update(ctx, o)
 }
 
 // removeFinalizer lets the object go as far as we are concerned.
 func removeFinalizer(ctx context.Context, c client.Client, o client.Object, finalizer string) error {
-	before := o.DeepCopyObject().(client.Object)
 	if !controllerutil.RemoveFinalizer(o, finalizer) {
 		return nil
 	}
-	return client.IgnoreNotFound(
-		c.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})))
+	return client.IgnoreNotFound(c.Update(ctx, o))
 }
 
 // settle turns what another writer caused into a quiet retry: the object

@@ -29,6 +29,7 @@ type options struct {
 
 	workers   int
 	metrics   string
+	pprof     string
 	logFormat string
 	verbosity int
 }
@@ -82,6 +83,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.apiListen, "api-listen", "127.0.0.1:0", "address of the embedded API, on the loopback; port 0 chooses one and keeps it")
 	f.IntVar(&o.workers, "workers", 64, "attachments worked on side by side")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
+	f.StringVar(&o.pprof, "pprof-bind-address", "", "address of /debug/pprof, on the loopback, for example 127.0.0.1:6060; empty is off")
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
 	c.MarkFlagsMutuallyExclusive("datastore-endpoint", "kubeconfig")

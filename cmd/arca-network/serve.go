@@ -60,7 +60,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(config, o.metrics, log)
+	mgr, err := o.newManager(config, log)
 	if err != nil {
 		return err
 	}
@@ -154,15 +154,16 @@ func (o *options) daemonOptions(log logr.Logger) ovnd.Options {
 	}
 }
 
-func newManager(config *rest.Config, metrics string, log logr.Logger) (ctrl.Manager, error) {
+func (o *options) newManager(config *rest.Config, log logr.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
 	return ctrl.NewManager(config, ctrl.Options{
-		Scheme:  scheme,
-		Logger:  log,
-		Metrics: metricsserver.Options{BindAddress: metrics},
+		Scheme:           scheme,
+		Logger:           log,
+		Metrics:          metricsserver.Options{BindAddress: o.metrics},
+		PprofBindAddress: o.pprof,
 		Cache: cache.Options{
 			// Half of an object's memory, and nobody here reads them.
 			DefaultTransform: cache.TransformStripManagedFields(),
