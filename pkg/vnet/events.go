@@ -215,6 +215,9 @@ func (m *Manager) settled(p Port, inode uint64) {
 const (
 	namespaceSettle = 20 * time.Millisecond
 	namespacePoll   = 2 * time.Second
+	// everyPoll is at which poll all paths are looked at, and not only awaited
+	// ones: a namespace may go while its port is being made. 10,000 take 10 ms.
+	everyPoll = 4
 )
 
 // watchNamespaces reports namespaces that appeared, went or were replaced at
@@ -233,6 +236,7 @@ func (m *Manager) watchNamespaces(ctx context.Context, wg *sync.WaitGroup) error
 	wg.Go(func() {
 		defer func() { stop(); _ = mounts.Close(); _ = unix.Close(wake) }()
 		fds := []unix.PollFd{{Fd: int32(mounts.Fd()), Events: unix.POLLPRI}, {Fd: int32(wake), Events: unix.POLLIN}}
+		quiet := 0
 		for ctx.Err() == nil {
 			n, err := unix.Poll(fds, int(namespacePoll.Milliseconds()))
 			if ctx.Err() != nil || (err != nil && err != unix.EINTR) {
@@ -241,7 +245,9 @@ func (m *Manager) watchNamespaces(ctx context.Context, wg *sync.WaitGroup) error
 			if n > 0 {
 				pause(ctx, namespaceSettle) // mounts come in bursts
 			}
-			m.lookAtNamespaces(n == 0)
+			quiet++
+			all := n > 0 || quiet%everyPoll == 0
+			m.lookAtNamespaces(!all)
 		}
 	})
 	return nil

@@ -38,11 +38,10 @@ const (
 // seconds on every port. Nor are a bridge's ports: the cache would copy ten
 // thousand references whenever one is added.
 var tables = map[string]ovsdbconn.Table{
-	ovsmodel.OpenvSwitchTable: {Model: &ovsmodel.OpenvSwitch{}, Columns: []string{"bridges", "other_config", "external_ids", "next_cfg", "cur_cfg"}},
-	ovsmodel.BridgeTable:      {Model: &ovsmodel.Bridge{}, Columns: []string{"name", "external_ids"}},
-	ovsmodel.PortTable:        {Model: &ovsmodel.Port{}, Columns: []string{"name", "interfaces", "external_ids"}, Indexes: []string{keyOwnerUID}},
-	ovsmodel.InterfaceTable: {Model: &ovsmodel.Interface{}, Columns: []string{"name", "type", "external_ids", "mac", "mtu_request", "ofport", "error"},
-		Indexes: []string{keyOwnerUID}},
+	ovsmodel.OpenvSwitchTable: {Model: &rootRow{}},
+	ovsmodel.BridgeTable:      {Model: &bridgeRow{}},
+	ovsmodel.PortTable:        {Model: &portRow{}, Indexes: []string{keyOwnerUID}},
+	ovsmodel.InterfaceTable:   {Model: &interfaceRow{}, Indexes: []string{keyOwnerUID}},
 }
 
 // session is one connection to the Open_vSwitch database.
