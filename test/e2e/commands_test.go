@@ -1,0 +1,235 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
+)
+
+// world is what the commands of one story work on.
+type world struct {
+	root, dir, run string
+	daemon         *exec.Cmd
+	pinger         *exec.Cmd
+	pings          bytes.Buffer
+	namespaces     map[string]bool
+}
+
+// patience bounds every wait of a command.
+const patience = 30 * time.Second
+
+func (w *world) state() string      { return filepath.Join(w.dir, "state") }
+func (w *world) kubeconfig() string { return filepath.Join(w.state(), "kubeconfig") }
+func (w *world) flags() []string {
+	return []string{"--state-dir", w.state(), "--run-dir", w.run, "--ovn-root", w.root}
+}
+func (w *world) options() ovnd.Options {
+	return ovnd.Options{Root: w.root, Dir: filepath.Join(w.state(), "ovn"), RunDir: w.run}
+}
+
+type command = func(ts *testscript.TestScript, neg bool, args []string)
+
+func (w *world) commands() map[string]command {
+	return map[string]command{
+		// start: arca-network runs and its API answers.
+		"start": func(ts *testscript.TestScript, _ bool, _ []string) { w.start(ts) },
+		// crash: arca-network is killed with -9.
+		"crash": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(w.daemon.Process.Kill())
+			_ = w.daemon.Wait()
+			w.daemon = nil
+		},
+		// terminate: arca-network ends cleanly on SIGTERM.
+		"terminate": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(w.daemon.Process.Signal(syscall.SIGTERM))
+			ts.Check(w.daemon.Wait())
+			w.daemon = nil
+		},
+		// down: the daemons end too.
+		"down": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Check(ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...))
+		},
+		// netns NAME...: namespaces are made, or with ! deleted.
+		"netns": func(ts *testscript.TestScript, neg bool, args []string) {
+			for _, name := range args {
+				verb := "add"
+				if neg {
+					verb = "del"
+				}
+				ts.Check(ts.Exec("ip", "netns", verb, name))
+				w.namespaces[name] = !neg
+			}
+		},
+		// in NAME COMMAND...: a command runs in a namespace.
+		"in": func(ts *testscript.TestScript, neg bool, args []string) {
+			err := ts.Exec("ip", append([]string{"netns", "exec"}, args...)...)
+			if (err != nil) != neg {
+				ts.Fatalf("unexpected outcome: %v", err)
+			}
+		},
+		// ready OBJECT...: objects become Ready.
+		"ready": func(ts *testscript.TestScript, _ bool, args []string) {
+			ts.Check(ts.Exec("arcactl", append([]string{"wait", "--for=condition=Ready", "--timeout=30s"}, args...)...))
+		},
+		// reaches NAME ADDRESS: a namespace reaches an address within 30 s, or with ! not now.
+		"reaches": func(ts *testscript.TestScript, neg bool, args []string) {
+			for limit := time.Now().Add(patience); ; {
+				err := ts.Exec("ip", "netns", "exec", args[0], "ping", "-q", "-c", "3", "-i", "0.05", "-W", "1", args[1])
+				if neg {
+					if err == nil {
+						ts.Fatalf("%s reaches %s", args[0], args[1])
+					}
+					return
+				}
+				if err == nil {
+					return
+				}
+				if time.Now().After(limit) {
+					ts.Fatalf("%s does not reach %s", args[0], args[1])
+				}
+			}
+		},
+		// condition OBJECT TYPE STATUS:REASON [REGEXP]: a condition becomes so, with such a message.
+		"condition": func(ts *testscript.TestScript, _ bool, args []string) { w.condition(ts, args) },
+		// kill-daemon DAEMON...: daemons are killed with -9.
+		"kill-daemon": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, name := range args {
+				ts.Check(w.kill(name))
+			}
+		},
+		// wipe FILE...: databases vanish from the disk, and the server dies.
+		"wipe": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, f := range args {
+				ts.Check(os.Remove(filepath.Join(w.state(), "ovn", f)))
+			}
+			ts.Check(w.kill("ovsdb-server"))
+		},
+		// nb, ovs ARGS: ovn-nbctl and ovs-vsctl.
+		"nb":  w.tool("ovn-nbctl"),
+		"ovs": w.tool("ovs-vsctl"),
+		// ping-start NAME ADDRESS: a ping every 10 ms. ping-stop LOST: at most so many were lost.
+		"ping-start": func(ts *testscript.TestScript, _ bool, args []string) {
+			w.pings.Reset()
+			w.pinger = exec.Command("ip", "netns", "exec", args[0], "ping", "-i", "0.01", "-W", "1", args[1])
+			w.pinger.Stdout = &w.pings
+			ts.Check(w.pinger.Start())
+		},
+		"ping-stop": func(ts *testscript.TestScript, _ bool, args []string) { w.pingStop(ts, args) },
+	}
+}
+
+func (w *world) start(ts *testscript.TestScript) {
+	log, err := os.OpenFile(filepath.Join(w.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	defer log.Close()
+	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), ":")[0], "arca-network"))
+	ts.Check(err)
+	w.daemon = exec.Command(path, append([]string{"run", "--log-format", "json"}, w.flags()...)...)
+	w.daemon.Stdout, w.daemon.Stderr = log, log
+	ts.Check(w.daemon.Start())
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // nothing tells but an answer
+		if _, err := os.Stat(w.kubeconfig()); err == nil && ts.Exec("arcactl", "get", "networks") == nil {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("arca-network does not answer; its log:\n%s", ts.ReadFile("log"))
+		}
+	}
+}
+
+func (w *world) kill(name string) error {
+	raw, err := os.ReadFile(filepath.Join(w.run, name+".pid"))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(pid, syscall.SIGKILL)
+}
+
+func (w *world) tool(name string) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		out, err := ovnd.Tool(context.Background(), w.options(), name, append([]string{"--db=unix:" + w.run + "/db.sock"}, args...)...)
+		fmt.Fprintln(ts.Stdout(), out)
+		if (err != nil) != neg {
+			ts.Fatalf("unexpected outcome: %v", err)
+		}
+	}
+}
+
+func (w *world) condition(ts *testscript.TestScript, args []string) {
+	path := fmt.Sprintf(`jsonpath={range .status.conditions[?(@.type=="%s")]}{.status}:{.reason} {.message}{end}`, args[1])
+	want := "^" + regexp.QuoteMeta(args[2])
+	if len(args) > 3 {
+		want += " .*" + args[3]
+	}
+	re, err := regexp.Compile(want)
+	ts.Check(err)
+	var got string
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		cmd := exec.Command(strings.Split(ts.Getenv("PATH"), ":")[0]+"/arcactl", "--kubeconfig", w.kubeconfig(), "get", args[0], "-o", path)
+		out, err := cmd.CombinedOutput()
+		got = string(out)
+		if err == nil && re.MatchString(got) {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("%s %s: %q, want %s", args[0], args[1], got, want)
+		}
+	}
+}
+
+var transmitted = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+func (w *world) pingStop(ts *testscript.TestScript, args []string) {
+	ts.Check(w.pinger.Process.Signal(os.Interrupt))
+	_ = w.pinger.Wait() // its status tells of loss, and so do its words
+	w.pinger = nil
+	m := transmitted.FindStringSubmatch(w.pings.String())
+	if m == nil {
+		ts.Fatalf("ping said %q", w.pings.String())
+	}
+	sent, _ := strconv.Atoi(m[1])
+	received, _ := strconv.Atoi(m[2])
+	most, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Logf("%d of %d packets were lost", sent-received, sent)
+	if sent < 20 || sent-received > most {
+		ts.Fatalf("%d of %d packets were lost, want at most %d", sent-received, sent, most)
+	}
+}
+
+// end takes down what a story that failed has left.
+func (w *world) end() {
+	for _, c := range []*exec.Cmd{w.pinger, w.daemon} {
+		if c != nil {
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		}
+	}
+	if _, err := os.Stat(w.run); err == nil {
+		_ = ovnd.Stop(context.Background(), w.options())
+	}
+	for name, there := range w.namespaces {
+		if there {
+			_ = exec.Command("ip", "netns", "del", name).Run()
+		}
+	}
+}

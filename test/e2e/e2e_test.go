@@ -1,0 +1,92 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
+)
+
+func TestMain(m *testing.M) { ovntest.Main(m) }
+
+// TestStories runs testdata/*.txtar one after the other: each has the
+// namespace for itself, and must leave it as it was.
+func TestStories(t *testing.T) {
+	bin := build(t)
+	root := ovntest.Root(t)
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			w := &world{root: root, namespaces: map[string]bool{}}
+			t.Run("story", func(t *testing.T) {
+				testscript.Run(t, testscript.Params{
+					Files: []string{file},
+					Cmds:  w.commands(),
+					Setup: func(e *testscript.Env) error {
+						w.dir = e.WorkDir
+						run, err := os.MkdirTemp("/run", "e2e")
+						if err != nil {
+							return err
+						}
+						w.run = run
+						e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
+						e.Setenv("KUBECONFIG", w.kubeconfig())
+						e.Setenv("HOME", e.WorkDir)
+						e.Defer(w.end)
+						return nil
+					},
+				})
+			})
+			noLeaks(t, w)
+		})
+	}
+}
+
+// build builds the programs as `make build` does.
+func build(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", bin, "../../cmd/...")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// noLeaks fails where a story has left an interface or a process behind.
+func noLeaks(t *testing.T, w *world) {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		if i.Name != "lo" {
+			t.Errorf("interface %s is left", i.Name)
+		}
+	}
+	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range processes {
+		raw, err := os.ReadFile(p)
+		if line := strings.ReplaceAll(string(raw), "\x00", " "); err == nil && strings.Contains(line, w.dir) {
+			t.Errorf("process %s is left: %s", filepath.Dir(p), line)
+		}
+	}
+	if left, err := os.ReadDir(w.run); err == nil {
+		t.Errorf("run folder is left with %s", fmt.Sprint(left))
+	}
+}
