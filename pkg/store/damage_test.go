@@ -37,6 +37,12 @@ func TestDamageIsReported(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := filepath.Join(dir, "state.db")
+			// A log that the stop left would be replayed into the damaged file.
+			for _, log := range []string{"-wal", "-shm"} {
+				if err := os.Remove(file + log); err != nil && !os.IsNotExist(err) {
+					t.Fatal(err)
+				}
+			}
 			data, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
