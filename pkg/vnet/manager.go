@@ -7,87 +7,90 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/vishvananda/netlink"
-
-	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
+	"github.com/vishvananda/netns"
 )
 
-// ErrDisconnected says that the Open_vSwitch database does not answer. An
-// Event with All follows when it answers again.
-var ErrDisconnected = ovsdbconn.ErrDisconnected
-
-// maxName is the length of an interface's name without its final NUL.
-const maxName = 15
-
-// Options is what a Manager works with.
+// Options configure a Manager.
 type Options struct {
-	// OVSSocket is the Open_vSwitch database, "unix:/path".
+	// OVSSocket is the Open_vSwitch database, for example unix:/run/openvswitch/db.sock.
 	OVSSocket string
-	// Bridge is the integration bridge. Default: br-int.
+	// Bridge is OVN's integration bridge, br-int if empty.
 	Bridge string
 	Log    logr.Logger
-	// Timeout bounds each call of the database. Default: 10 s.
+	// Timeout of one Update or Delete and of each call that it makes; 10 s if 0.
 	Timeout time.Duration
-	// Resync is how often everything is looked at again. Default: 10 min.
+	// Resync is how often an Event asks for all ports; 10 minutes if 0.
 	Resync time.Duration
+	// DatapathType of the bridge, system or netdev. Empty: an existing bridge
+	// keeps one that works, else system where the kernel has it.
+	DatapathType string
 }
 
-// State is what is known of a port.
-type State struct {
-	// OVNInstalled: ovn-controller has installed all flows of the port.
-	OVNInstalled bool
-	// OFPort is the OpenFlow port number; 0 while there is none yet.
-	OFPort int
-	// Error is what ovs-vswitchd says against the interface.
-	Error string
-}
-
-// Event tells that a port may no longer be as it should, or that its State has
-// changed.
-type Event struct {
-	// All: every port must be looked at. Owner is empty then.
-	All   bool
-	Owner Owner
-	// Reason is for logs.
-	Reason string
-}
-
-// Manager makes the ports of this host what their owners want. Its operations
-// have the contract of a reconciler's target: Update and Delete are idempotent
-// and tried again by their caller after an error; what does not carry our mark
-// is never touched.
+// Manager makes the ports of this host. See Update, Delete and Prune.
+// All methods may be called from several goroutines.
 type Manager struct {
-	options Options
-	host    *netlink.Handle
-	queue   chan *change
+	o      Options
+	log    logr.Logger
+	events *eventQueue
 
-	mu          sync.Mutex
-	session     *session
-	subscribers []func(Event)
-	ports       map[string]*tracked // by UID
-	linkOwners  map[string]Owner    // by name of an interface of the host
+	mu      sync.Mutex
+	session *session // nil while not connected
+	entries map[string]*entry
+	// byName finds the owner of a wanted interface name of the host, byPath
+	// those of a namespace's path.
+	byName map[string]string
+	byPath map[string]map[string]struct{}
+	// removed are names whose OVS port was taken out a moment ago: ovs-vswitchd
+	// may not have noticed, and would miss that a new one is another.
+	removed map[string]time.Time
+	info    Info
+
+	host     netns.NsHandle
+	pool     *connPool
+	links    *linkWatch
+	netns    *netnsWatch
+	running  bool
+	inflight sync.WaitGroup
+
+	transactions   atomic.Uint64
+	haveKernelPath sync.Once
+	kernelPath     bool
 }
 
-// tracked is what the events of a port need to know of it.
-type tracked struct {
-	owner Owner
-	link  string
-	netns string
-	inode uint64 // of the namespace that the inner end was put in; 0: it is awaited
+// Info is what the Manager found out about the running OVS.
+type Info struct {
+	Connected  bool
+	OVSVersion string
+	// Epoch names one life of the Open_vSwitch database.
+	Epoch string
+	// Datapath is the bridge's datapath type.
+	Datapath string
+	// TSO says that ovs-vswitchd runs with userspace TSO; only meaningful for
+	// the netdev datapath. A VMM opens its tap with vnet_hdr=on only where
+	// KeepOffload says so.
+	TSO bool
 }
 
-// New returns a Manager that does nothing until Run.
+// New returns a Manager; nothing happens before Run.
 func New(o Options) (*Manager, error) {
 	if o.OVSSocket == "" {
-		return nil, errors.New("socket of the Open_vSwitch database is empty")
+		return nil, errors.New("vnet: OVSSocket must be set")
 	}
 	if o.Bridge == "" {
 		o.Bridge = "br-int"
+	}
+	if err := checkName("Bridge", o.Bridge); err != nil {
+		return nil, err
+	}
+	switch o.DatapathType {
+	case "", DatapathSystem, DatapathNetdev:
+	default:
+		return nil, fmt.Errorf("vnet: DatapathType %q: want %q, %q or nothing", o.DatapathType, DatapathSystem, DatapathNetdev)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
@@ -95,235 +98,256 @@ func New(o Options) (*Manager, error) {
 	if o.Resync == 0 {
 		o.Resync = 10 * time.Minute
 	}
+	if o.Log.GetSink() == nil {
+		o.Log = logr.Discard()
+	}
 	return &Manager{
-		options:    o,
-		queue:      make(chan *change, maxBatch),
-		ports:      map[string]*tracked{},
-		linkOwners: map[string]Owner{},
+		o: o, log: o.Log, events: newEventQueue(),
+		entries: map[string]*entry{}, byName: map[string]string{},
+		byPath: map[string]map[string]struct{}{}, removed: map[string]time.Time{},
 	}, nil
 }
 
-// Subscribe calls fn for every event. fn must not block. Subscribe before Run.
-func (m *Manager) Subscribe(fn func(Event)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.subscribers = append(m.subscribers, fn)
-}
-
-func (m *Manager) emit(e Event) {
-	m.mu.Lock()
-	subscribers := slices.Clone(m.subscribers)
-	m.mu.Unlock()
-	for _, fn := range subscribers {
-		fn(e)
-	}
-}
-
-// Delays between attempts to connect.
-const (
-	minRetry = 20 * time.Millisecond
-	maxRetry = 2 * time.Second
-)
-
-// Run connects, makes sure of the bridge, and watches, until ctx is done.
+// Run connects and stays connected, keeps the bridge and tells of changes until
+// ctx ends. The host's namespace is the one that Run is called in. Ports are left
+// as they are at the end.
 func (m *Manager) Run(ctx context.Context) error {
+	host, err := netns.Get()
+	if err != nil {
+		return fmt.Errorf("vnet: the host's network namespace: %w", err)
+	}
+	defer func() { _ = host.Close() }()
+	nw, err := newNetnsWatch(m.onNetns)
+	if err != nil {
+		return fmt.Errorf("vnet: %w", err)
+	}
+	defer nw.close()
+	lw := newLinkWatch(host, m.o.Timeout, m.onLink, func() { m.tellAll(LinksLost) })
+	pool := &connPool{ns: host, timeout: m.o.Timeout}
+	defer pool.close()
+
+	m.mu.Lock()
+	if m.running {
+		m.mu.Unlock()
+		return errors.New("vnet: Run was called twice")
+	}
+	m.running = true
+	m.host, m.pool, m.links, m.netns = host, pool, lw, nw
+	for uid, e := range m.entries { // wanted before Run: their paths are not watched yet
+		e.watched = ""
+		m.watchPath(uid, e)
+	}
+	m.mu.Unlock()
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
-	defer wg.Wait()
-	wg.Go(func() { m.write(ctx) })
-	wg.Go(func() { m.resync(ctx) })
-	if err := m.watchLinks(ctx, &wg); err != nil {
-		return err
-	}
-	if err := m.watchNamespaces(ctx, &wg); err != nil {
-		return err
-	}
-	retry, failing := minRetry, false
-	for ctx.Err() == nil {
-		s, err := m.connect(ctx)
+	errs := make(chan error, 2)
+	fail := func(what string, err error) {
 		if err != nil {
-			if !failing && ctx.Err() == nil {
-				m.options.Log.Info("Open_vSwitch database does not answer; trying on", "endpoint", m.options.OVSSocket, "error", err.Error())
-				failing = true
-			}
-			pause(ctx, retry)
-			retry = min(2*retry, maxRetry)
-			continue
+			errs <- fmt.Errorf("vnet: %s: %w", what, err)
+			cancel()
 		}
-		retry, failing = minRetry, false
-		m.setSession(s)
-		m.options.Log.Info("Connected to the Open_vSwitch database", "endpoint", m.options.OVSSocket, "offloads", s.offloads)
-		m.emit(Event{All: true, Reason: "connected"})
-		if why := s.Serve(ctx); why != nil {
-			m.options.Log.Info("Connection to the Open_vSwitch database was lost", "why", why.Error())
-		}
-		m.setSession(nil)
-		s.Close()
 	}
-	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
+	synced := make(chan struct{})
+	wg.Go(func() { m.events.run(ctx) })
+	wg.Go(func() { fail("following links", lw.run(ctx, func() { close(synced) })) })
+	wg.Go(func() { fail("following network namespaces", nw.run(ctx)) })
+	wg.Go(func() { m.resync(ctx) })
 	select {
+	case <-synced:
+		m.keepConnected(ctx)
 	case <-ctx.Done():
-	case <-t.C:
+	}
+	wg.Wait()
+
+	m.mu.Lock()
+	m.running = false
+	m.mu.Unlock()
+	m.inflight.Wait() // each has a deadline; they use what is closed next
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
 	}
 }
 
-// resync asks everybody to look again: what is edited inside of a container's
-// namespace has no event here.
+// resync asks for everything now and then: what no event tells of, such as an
+// address removed inside a namespace, is put right then.
 func (m *Manager) resync(ctx context.Context) {
-	t := time.NewTicker(m.options.Resync)
+	t := time.NewTicker(m.o.Resync)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			m.emit(Event{All: true, Reason: "periodic"})
+			m.tellAll(Periodic)
 		}
 	}
 }
 
-func (m *Manager) setSession(s *session) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.session = s
-}
+// Limits of the pause between attempts to connect.
+const (
+	minBackoff = 20 * time.Millisecond
+	maxBackoff = time.Second
+)
 
-func (m *Manager) current() (*session, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.session == nil || !m.session.Alive() {
-		return nil, ErrDisconnected
-	}
-	return m.session, nil
-}
-
-// awaitSession is current for who starts before the first connection.
-func (m *Manager) awaitSession(ctx context.Context) (*session, error) {
-	for {
-		s, err := m.current()
-		if err == nil || ctx.Err() != nil {
-			return s, err
+// keepConnected runs one session after the other.
+func (m *Manager) keepConnected(ctx context.Context) {
+	lastEpoch, backoff, reported := "", minBackoff, false
+	for ctx.Err() == nil {
+		s, err := connect(ctx, m.o, rowEvents{m}, func() { m.transactions.Add(1) })
+		if err == nil {
+			var epoch string
+			if epoch, _, err = m.prepare(ctx, s); err == nil {
+				backoff, reported = minBackoff, false
+				reason := Connected
+				if lastEpoch != "" && lastEpoch != epoch {
+					reason = Wiped
+				}
+				lastEpoch = epoch
+				m.log.Info("connected to OVS", "socket", m.o.OVSSocket, "epoch", epoch, "wiped", reason == Wiped)
+				m.tellAll(reason)
+				m.keepBridge(ctx, s)
+			}
+			m.mu.Lock()
+			m.session, m.info.Connected = nil, false
+			m.mu.Unlock()
+			s.close()
+			if err == nil && ctx.Err() == nil {
+				m.log.Info("lost the connection to OVS", "socket", m.o.OVSSocket)
+			}
 		}
-		pause(ctx, minRetry)
+		if err != nil && ctx.Err() == nil && !reported {
+			m.log.Error(err, "cannot connect to OVS; trying on", "socket", m.o.OVSSocket)
+			reported = true
+		}
+		t := time.NewTimer(backoff)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// Update makes a port what it should be and returns what is known of it.
-func (m *Manager) Update(ctx context.Context, p Port) (State, error) {
-	if len(p.Name) == 0 || len(p.Name) > maxName {
-		return State{}, fmt.Errorf("port name %q has %d bytes: must have 1 to %d", p.Name, len(p.Name), maxName)
-	}
-	s, err := m.current()
+// prepare makes the session usable: the bridge is there.
+func (m *Manager) prepare(ctx context.Context, s *session) (epoch string, changed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, m.o.Timeout)
+	defer cancel()
+	epoch, datapath, changed, err := m.ensureBridge(ctx, s)
 	if err != nil {
-		return State{}, err
+		return "", false, err
 	}
-	m.track(p)
-	if err := s.free(p); err != nil {
-		return State{}, err
-	}
-	before := s.addressesOf(p.Name)
-	if err := m.ensureLink(ctx, s, p, before); err != nil {
-		return State{}, err
-	}
-	if err := m.submit(ctx, p.Owner.UID, func(s *session) ([]operation, error) { return s.planPort(p) }); err != nil {
-		return State{}, err
-	}
-	if p.Type == Internal {
-		if err := m.configureInternal(p, before); err != nil {
-			return State{}, err
-		}
-	}
-	return s.state(p.Name), nil
-}
-
-// Delete removes an owner's port: its rows and its link.
-func (m *Manager) Delete(ctx context.Context, uid string) error {
-	s, err := m.current()
+	info := Info{Connected: true, Epoch: epoch, Datapath: datapath}
+	root, err := s.root()
 	if err != nil {
-		return err
+		return "", false, err
 	}
-	names := s.namesOf(uid)
+	if root != nil && root.OVSVersion != nil {
+		info.OVSVersion = *root.OVSVersion
+	}
+	// TSO follows when the bridge's device is there: see onLink.
+	if info.TSO, err = m.readTSO(); err != nil {
+		return "", false, err
+	}
 	m.mu.Lock()
-	if t := m.ports[uid]; t != nil && !slices.Contains(names, t.link) {
-		names = append(names, t.link)
-	}
+	m.info, m.session = info, s
 	m.mu.Unlock()
-	if err := m.submit(ctx, uid, func(s *session) ([]operation, error) { return s.planDelete(uid), nil }); err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := m.removeLink(name, uid); err != nil {
-			return err
+	return epoch, changed, nil
+}
+
+// keepBridge looks after the bridge until the session ends.
+func (m *Manager) keepBridge(ctx context.Context, s *session) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.down:
+			return
+		case <-s.kick:
+		}
+		_, changed, err := m.prepare(ctx, s)
+		switch {
+		case err == nil && changed:
+			m.log.Info("repaired the bridge", "bridge", m.o.Bridge)
+			m.tellAll(BridgeRepaired)
+		case err != nil && s.alive() && ctx.Err() == nil:
+			m.log.Error(err, "cannot repair the bridge", "bridge", m.o.Bridge)
+			return // with a new session there is a new attempt, after a pause
 		}
 	}
-	m.forget(uid)
+}
+
+// readTSO reads what ovs-vswitchd runs with; off while it cannot be known, since
+// offloads that are off work in either case.
+func (m *Manager) readTSO() (bool, error) {
+	on, _, err := vswitchdTSO(m.host, m.o.Bridge)
+	return on, err
+}
+
+func (m *Manager) kernelDatapath() bool {
+	m.haveKernelPath.Do(func() { m.kernelPath = kernelDatapath() })
+	return m.kernelPath
+}
+
+// Info returns what is known about OVS.
+func (m *Manager) Info() Info {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.info
+}
+
+// keepOffload says whether inner ends keep their offloads.
+func (m *Manager) keepOffload() bool {
+	i := m.Info()
+	return KeepOffload(OffloadFacts{Datapath: i.Datapath, TSO: i.TSO})
+}
+
+// Check reports what keeps ports from working: no database, no bridge, or a
+// bridge that ovs-vswitchd could not make. Whether ovs-vswitchd lives is for
+// who started it to watch.
+func (m *Manager) Check(ctx context.Context) error {
+	s, done, err := m.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := s.echo(ctx); err != nil {
+		return err
+	}
+	b, err := s.bridgeRow()
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return fmt.Errorf("bridge %s is missing in the Open_vSwitch database", m.o.Bridge)
+	}
+	r, err := s.find(m.o.Bridge)
+	switch {
+	case err != nil:
+		return err
+	case r.iface == nil || r.iface.Ofport == nil:
+		return &VswitchdError{Waiting: "bridge " + m.o.Bridge, Err: errors.New("it was not made yet")}
+	case r.iface.Error != nil:
+		return fmt.Errorf("bridge %s: %s", m.o.Bridge, *r.iface.Error)
+	}
 	return nil
 }
 
-// Prune removes the ports of owners that keep refuses, and links with our mark
-// that belong to none.
-func (m *Manager) Prune(ctx context.Context, keep func(Owner) bool) (removed int, err error) {
-	s, err := m.awaitSession(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, o := range s.owners() {
-		if keep(o) {
-			continue
-		}
-		if err := m.Delete(ctx, o.UID); err != nil {
-			return removed, err
-		}
-		removed++
-	}
-	links, err := m.host.LinkList()
-	if err != nil {
-		return removed, fmt.Errorf("listing interfaces: %w", err)
-	}
-	for _, l := range links {
-		o, ours := parseMark(l.Attrs().Alias)
-		if !ours || keep(o) {
-			continue
-		}
-		if err := m.removeLink(l.Attrs().Name, o.UID); err != nil {
-			return removed, err
-		}
-		removed++
-	}
-	return removed, nil
-}
-
-// Check asks the database whether it is there and returns the round-trip time.
-func (m *Manager) Check(ctx context.Context) (time.Duration, error) {
-	s, err := m.current()
-	if err != nil {
-		return 0, err
-	}
-	return s.Echo(ctx)
-}
-
-func (m *Manager) track(p Port) {
+// use is how every operation begins: it needs a session and keeps Run from
+// closing what it uses.
+func (m *Manager) use() (*session, func(), error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t := m.ports[p.Owner.UID]
-	if t == nil || t.link != p.Name || t.netns != p.Netns {
-		t = &tracked{owner: p.Owner, link: p.Name, netns: p.Netns}
-		m.ports[p.Owner.UID] = t
+	if !m.running || m.session == nil || !m.session.alive() {
+		return nil, nil, ErrNotConnected
 	}
-	m.linkOwners[p.Name] = p.Owner
+	m.inflight.Add(1)
+	return m.session, m.inflight.Done, nil
 }
 
-func (m *Manager) forget(uid string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if t := m.ports[uid]; t != nil {
-		delete(m.ports, uid)
-		if m.linkOwners[t.link].UID == uid {
-			delete(m.linkOwners, t.link)
-		}
-	}
-}
+func (m *Manager) tellAll(r Reason) { m.events.emit(Event{All: true, Reason: r}) }

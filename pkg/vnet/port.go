@@ -1,6 +1,3 @@
-// Copyright The Arca Network Authors.
-// SPDX-License-Identifier: Apache-2.0
-
 package vnet
 
 import (

@@ -4,28 +4,179 @@
 package vnet
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 
-	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// HostRoutes returns the ranges that this host routes somewhere, without its
-// default routes and host routes: no network may be given one of them.
-func HostRoutes() ([]netip.Prefix, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	if err != nil {
-		return nil, err
+// ipv6DefaultMetric is what the kernel makes of no metric for IPv6.
+const ipv6DefaultMetric = 1024
+
+// route is a route of the main table; ours says that it carries our mark.
+type route struct {
+	Route
+	ours bool
+}
+
+// canonical gives routes that are the same to the kernel the same value.
+func canonical(r Route) Route {
+	r.Dst = r.Dst.Masked()
+	if r.Dst.Addr().Is6() && r.Metric == 0 {
+		r.Metric = ipv6DefaultMetric
 	}
-	var out []netip.Prefix
-	for _, r := range routes {
-		if r.Dst == nil {
+	return r
+}
+
+// planRoutes compares the routes of a link with those wanted. Routes of
+// others are left alone; one of them to the same place on this link is replaced.
+func planRoutes(have []route, want []Route) (del, add []Route) {
+	wanted := make([]Route, 0, len(want))
+	for _, w := range want {
+		if w = canonical(w); !slices.Contains(wanted, w) {
+			wanted = append(wanted, w)
+		}
+	}
+	for _, w := range wanted {
+		if !slices.Contains(have, route{w, true}) {
+			add = append(add, w)
+		}
+	}
+	for _, h := range have {
+		if h.ours && !slices.Contains(wanted, h.Route) {
+			del = append(del, h.Route)
+		}
+	}
+	// On-link routes first: the next hops of others may need them.
+	slices.SortStableFunc(add, func(a, b Route) int {
+		switch {
+		case a.Via.IsValid() == b.Via.IsValid():
+			return 0
+		case b.Via.IsValid():
+			return -1
+		default:
+			return 1
+		}
+	})
+	return del, add
+}
+
+// syncRoutes makes the link have the wanted routes.
+func (c *conn) syncRoutes(index int, want []Route) error {
+	have, err := c.routes(index)
+	if err != nil {
+		return err
+	}
+	del, add := planRoutes(have, want)
+	for _, r := range del {
+		if err := c.delRoute(index, r); err != nil {
+			return err
+		}
+	}
+	for _, r := range add {
+		// What is left there to the same place on this link is not ours.
+		replace := slices.ContainsFunc(have, func(h route) bool {
+			return !h.ours && h.Dst == r.Dst && h.Metric == r.Metric
+		})
+		if err := c.addRoute(index, r, replace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func routeAttrs(index int, r Route) []nl.NetlinkRequestData {
+	out := []nl.NetlinkRequestData{nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index)))}
+	if r.Dst.Bits() != 0 {
+		out = append(out, nl.NewRtAttr(unix.RTA_DST, r.Dst.Masked().Addr().AsSlice()))
+	}
+	if r.Via.IsValid() {
+		out = append(out, nl.NewRtAttr(unix.RTA_GATEWAY, r.Via.AsSlice()))
+	}
+	if r.Metric != 0 {
+		out = append(out, nl.NewRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(uint32(r.Metric))))
+	}
+	return out
+}
+
+func (c *conn) addRoute(index int, r Route, replace bool) error {
+	msg := nl.NewRtMsg()
+	msg.Family = uint8(family(r.Dst.Addr()))
+	msg.Dst_len = uint8(r.Dst.Bits())
+	msg.Protocol = originProto
+	if !r.Via.IsValid() && r.Dst.Addr().Is4() {
+		msg.Scope = unix.RT_SCOPE_LINK
+	}
+	// Replacing would take the route of another interface too.
+	how := unix.NLM_F_EXCL
+	if replace {
+		how = unix.NLM_F_REPLACE
+	}
+	req := c.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|how|unix.NLM_F_ACK,
+		append([]nl.NetlinkRequestData{msg}, routeAttrs(index, r)...)...)
+	_, err := c.do(req)
+	if errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("adding route to %s via %s: another interface has one of metric %d; give this one another metric: %w", r.Dst, r.Via, r.Metric, err)
+	}
+	if err != nil {
+		return fmt.Errorf("adding route to %s via %s: %w", r.Dst, r.Via, err)
+	}
+	return nil
+}
+
+func (c *conn) delRoute(index int, r Route) error {
+	msg := nl.NewRtDelMsg()
+	msg.Family = uint8(family(r.Dst.Addr()))
+	msg.Dst_len = uint8(r.Dst.Bits())
+	msg.Protocol = originProto
+	req := c.request(unix.RTM_DELROUTE, unix.NLM_F_ACK,
+		append([]nl.NetlinkRequestData{msg}, routeAttrs(index, r)...)...)
+	if _, err := c.do(req); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("removing route to %s via %s: %w", r.Dst, r.Via, err)
+	}
+	return nil
+}
+
+// routes are the unicast routes of the main table through a link.
+func (c *conn) routes(index int) ([]route, error) {
+	msgs, err := c.dump(unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
+	if err != nil {
+		return nil, fmt.Errorf("listing routes: %w", err)
+	}
+	var out []route
+	for _, m := range msgs {
+		msg := nl.DeserializeRtMsg(m)
+		if msg.Table != unix.RT_TABLE_MAIN || msg.Type != unix.RTN_UNICAST || msg.Flags&unix.RTM_F_CLONED != 0 {
 			continue
 		}
-		addr, ok := netip.AddrFromSlice(r.Dst.IP)
-		bits, _ := r.Dst.Mask.Size()
-		if ok && bits > 0 && !addr.IsLinkLocalUnicast() && !addr.IsMulticast() {
-			out = append(out, netip.PrefixFrom(addr.Unmap(), bits))
+		attrs, err := nl.ParseRouteAttr(m[msg.Len():])
+		if err != nil {
+			return nil, fmt.Errorf("listing routes: %w", err)
+		}
+		r := route{ours: msg.Protocol == originProto}
+		dst := netip.IPv4Unspecified()
+		if msg.Family == unix.AF_INET6 {
+			dst = netip.IPv6Unspecified()
+		}
+		oif := 0
+		for _, at := range attrs {
+			switch at.Attr.Type {
+			case unix.RTA_DST:
+				dst, _ = netip.AddrFromSlice(at.Value)
+			case unix.RTA_GATEWAY:
+				r.Via, _ = netip.AddrFromSlice(at.Value)
+			case unix.RTA_OIF:
+				oif = int(nl.NativeEndian().Uint32(at.Value))
+			case unix.RTA_PRIORITY:
+				r.Metric = int(nl.NativeEndian().Uint32(at.Value))
+			}
+		}
+		if oif == index {
+			r.Dst = netip.PrefixFrom(dst, int(msg.Dst_len))
+			out = append(out, r)
 		}
 	}
 	return out, nil

@@ -4,364 +4,187 @@
 package vnet
 
 import (
-	"context"
-	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
-	"sync/atomic"
 
-	"github.com/ovn-kubernetes/libovsdb/cache"
-	"github.com/ovn-kubernetes/libovsdb/model"
-	"github.com/ovn-kubernetes/libovsdb/ovsdb"
-
-	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
-	ovsmodel "github.com/vas-solutus/arca-network/pkg/vnet/ovsdb"
+	"github.com/vas-solutus/arca-network/pkg/vnet/ovsdb"
 )
 
-type operation = ovsdb.Operation
-
-// Keys of external_ids of the rows of ours.
-const (
-	keyOwnerKind = "arca-owner-kind"
-	keyOwnerName = "arca-owner-name"
-	keyOwnerUID  = "arca-owner-uid"
-	// keyAddresses records what we have put on the inner end, so that it can
-	// be taken away again when it changes.
-	keyAddresses = "arca-addresses"
-	keyIfaceID   = "iface-id"
-	keyMAC       = "attached-mac"
-)
-
-// tables names what is followed. Statistics are not: they change every few
-// seconds on every port. Nor are a bridge's ports: the cache would copy ten
-// thousand references whenever one is added.
-var tables = map[string]ovsdbconn.Table{
-	ovsmodel.OpenvSwitchTable: {Model: &rootRow{}},
-	ovsmodel.BridgeTable:      {Model: &bridgeRow{}},
-	ovsmodel.PortTable:        {Model: &portRow{}, Indexes: []string{keyOwnerUID}},
-	ovsmodel.InterfaceTable:   {Model: &interfaceRow{}, Indexes: []string{keyOwnerUID}},
+// plugged is a port with what is known once its device exists: everything that
+// the OVS rows are made from.
+type plugged struct {
+	Port
+	// ifindex of the device in the host's namespace.
+	ifindex int
+	// txOff says that the inner end's transmit offload was turned off.
+	txOff bool
+	// marked says that the device was found there with our mark on it.
+	marked bool
 }
 
-// session is one connection to the Open_vSwitch database.
-type session struct {
-	*ovsdbconn.Conn
-	bridge   string
-	offloads bool
-	watch    *watcher
+// rows are the Port and Interface rows of one name; either may be missing.
+type rows struct {
+	port  *ovsdb.Port
+	iface *ovsdb.Interface
 }
 
-func (m *Manager) connect(ctx context.Context) (*session, error) {
-	s := &session{bridge: m.options.Bridge}
-	conn, err := ovsdbconn.Connect(ctx, ovsdbconn.Options{
-		Database: "Open_vSwitch", Endpoint: m.options.OVSSocket, Tables: tables, Timeout: m.options.Timeout, Log: m.options.Log,
-	}, func(*ovsdbconn.Conn) cache.EventHandler {
-		s.watch = newWatcher(m.emit, m.options.Bridge)
-		return s.watch
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.Conn = conn
-	if err := s.ensureBridge(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("bridge %s: %w", s.bridge, err)
-	}
-	return s, nil
+// complete says whether the rows belong together.
+func (r rows) complete() bool {
+	return r.port != nil && r.iface != nil && len(r.port.Interfaces) == 1 && r.port.Interfaces[0] == r.iface.UUID
 }
 
-// root returns the one row of table Open_vSwitch.
-func (s *session) root() (string, model.Model) {
-	for id, m := range s.Cache.Table(ovsmodel.OpenvSwitchTable).RowsShallow() {
-		return id, m
-	}
-	return "", nil
+// ownedBy says whether either row carries the owner's mark.
+func (r rows) ownedBy(uid string) bool {
+	return (r.port != nil && r.port.ExternalIDs[keyOwnerUID] == uid) ||
+		(r.iface != nil && r.iface.ExternalIDs[keyOwnerUID] == uid)
 }
 
-// Offloads decides whether interfaces keep their checksum and segmentation
-// offloads. The kernel's datapath handles them; the userspace datapath only
-// with userspace TSO, and without it a TCP packet that its sender left
-// unfinished does not pass.
-func Offloads(datapathType string, otherConfig map[string]string) bool {
-	return datapathType == "system" || otherConfig["userspace-tso-enable"] == "true"
-}
-
-// ensureBridge makes the integration bridge, as ovn-controller would: whoever
-// comes first.
-func (s *session) ensureBridge(ctx context.Context) error {
-	id, root := s.root()
-	if root == nil {
-		return fmt.Errorf("table Open_vSwitch has no row: ovs-vsctl init was not run")
-	}
-	datapath := ovsdbconn.Map(root, "external_ids")["ovn-bridge-datapath-type"]
-	if datapath == "" {
-		datapath = "netdev"
-		if _, err := os.Stat("/sys/module/openvswitch"); err == nil {
-			datapath = "system"
+// holder describes the rows' owner for people.
+func (r rows) holder() string {
+	for _, ids := range []map[string]string{r.portIDs(), r.ifaceIDs()} {
+		if o := ownerOfIDs(ids); o.UID != "" {
+			return "the OVS port of " + o.Kind + " " + o.Name + " (" + o.UID + ")"
 		}
 	}
-	s.offloads = Offloads(datapath, ovsdbconn.Map(root, "other_config"))
-	have, _, err := s.ByName(ovsmodel.BridgeTable, s.bridge)
-	if err != nil || have != "" {
-		return err
-	}
-	_, err = s.Transact(ctx, []operation{
-		{Op: ovsdb.OperationInsert, Table: ovsmodel.InterfaceTable, UUIDName: "interface", Row: ovsdb.Row{"name": s.bridge, "type": "internal"}},
-		{Op: ovsdb.OperationInsert, Table: ovsmodel.PortTable, UUIDName: "port", Row: ovsdb.Row{"name": s.bridge, "interfaces": ovsdbconn.Reference("interface")}},
-		{Op: ovsdb.OperationInsert, Table: ovsmodel.BridgeTable, UUIDName: "bridge", Row: ovsdb.Row{
-			"name": s.bridge, "ports": ovsdbconn.Reference("port"), "fail_mode": "secure", "datapath_type": datapath,
-			"external_ids": ovsdbconn.Pairs(map[string]string{keyOwnerKind: "Topology"}),
-		}},
-		ovsdbconn.Mutate(ovsmodel.OpenvSwitchTable, id, "bridges", ovsdb.MutateOperationInsert, ovsdbconn.Reference("bridge")),
-	})
-	return err
+	return "an OVS port without our owner mark"
 }
 
-// ownerOf reads our keys; the UID is empty for a row of others.
-func ownerOf(m model.Model) Owner {
-	ids := ovsdbconn.Map(m, "external_ids")
-	return Owner{Kind: ids[keyOwnerKind], Name: ids[keyOwnerName], UID: ids[keyOwnerUID]}
-}
-
-// free refuses a name that somebody else's port has.
-func (s *session) free(p Port) error {
-	_, row, err := s.ByName(ovsmodel.InterfaceTable, p.Name)
-	if err != nil || row == nil {
-		return err
-	}
-	if o := ownerOf(row); o.UID != p.Owner.UID {
-		return &ConflictError{Name: p.Name, Where: "bridge " + s.bridge}
-	}
-	return nil
-}
-
-// addressesOf returns the addresses that were recorded for a port.
-func (s *session) addressesOf(name string) []string {
-	_, row, err := s.ByName(ovsmodel.InterfaceTable, name)
-	if err != nil || row == nil {
+func (r rows) portIDs() map[string]string {
+	if r.port == nil {
 		return nil
 	}
-	return strings.Fields(ovsdbconn.Map(row, "external_ids")[keyAddresses])
+	return r.port.ExternalIDs
 }
 
-// state reads what ovs-vswitchd and ovn-controller say of a port.
-func (s *session) state(name string) State {
-	_, row, err := s.ByName(ovsmodel.InterfaceTable, name)
-	if err != nil || row == nil {
-		return State{}
+func (r rows) ifaceIDs() map[string]string {
+	if r.iface == nil {
+		return nil
 	}
-	st := State{OVNInstalled: ovsdbconn.Map(row, "external_ids")["ovn-installed"] == "true"}
-	if v, _ := ovsdbconn.Column(row, "ofport").Interface().(*int); v != nil {
-		st.OFPort = *v
-	}
-	if v, _ := ovsdbconn.Column(row, "error").Interface().(*string); v != nil {
-		st.Error = *v
-	}
-	return st
+	return r.iface.ExternalIDs
 }
 
-// namesOf lists the interfaces of an owner.
-func (s *session) namesOf(uid string) []string {
-	var names []string
-	for _, row := range s.Find(ovsmodel.InterfaceTable, keyOwnerUID, uid) {
-		names = append(names, ovsdbconn.Column(row, "name").String())
-	}
-	return names
-}
-
-// owners lists all owners of ports.
-func (s *session) owners() []Owner {
-	seen := map[Owner]bool{}
-	for _, table := range []string{ovsmodel.PortTable, ovsmodel.InterfaceTable} {
-		for _, row := range s.Cache.Table(table).RowsShallow() {
-			if o := ownerOf(row); o.UID != "" {
-				seen[o] = true
-			}
-		}
-	}
-	return slices.Collect(maps.Keys(seen))
-}
-
-// names numbers the rows that are inserted; several plans share a transaction.
-var names atomic.Uint64
-
-// planPort brings the rows of a port to what they should be.
-func (s *session) planPort(p Port) ([]operation, error) {
-	bridge, row, err := s.ByName(ovsmodel.BridgeTable, s.bridge)
-	if err != nil {
-		return nil, err
-	}
-	if row == nil {
-		return nil, fmt.Errorf("bridge %s was removed: %w", s.bridge, ErrDisconnected)
-	}
-	ops := s.planSurplus(p)
-	ids := map[string]string{
-		keyOwnerKind: p.Owner.Kind, keyOwnerName: p.Owner.Name, keyOwnerUID: p.Owner.UID,
-		keyIfaceID: p.IfaceID, keyMAC: p.MAC.String(),
-	}
-	if recorded := addressList(p); recorded != "" {
-		ids[keyAddresses] = recorded
-	}
-	want := ovsdb.Row{"type": "", "mac": none, "mtu_request": none}
+func (p plugged) ifaceType() string {
 	if p.Type == Internal {
-		want["type"] = "internal"
-		want["mac"] = ovsdb.OvsSet{GoSet: []any{p.MAC.String()}}
-		if p.MTU > 0 {
-			want["mtu_request"] = ovsdb.OvsSet{GoSet: []any{p.MTU}}
-		}
+		return "internal"
 	}
-	interfaceID, have, err := s.ByName(ovsmodel.InterfaceTable, p.Name)
-	if err != nil {
-		return nil, err
-	}
-	portID, port, err := s.ByName(ovsmodel.PortTable, p.Name)
-	if err != nil {
-		return nil, err
-	}
-	if have != nil && port != nil {
-		if row := difference(have, want, ids); len(row) > 0 {
-			ops = append(ops, operation{Op: ovsdb.OperationUpdate, Table: ovsmodel.InterfaceTable, Where: ovsdbconn.ByUUID(interfaceID), Row: row})
-		}
-		if row := difference(port, nil, ownerKeys(ids)); len(row) > 0 {
-			ops = append(ops, operation{Op: ovsdb.OperationUpdate, Table: ovsmodel.PortTable, Where: ovsdbconn.ByUUID(portID), Row: row})
-		}
-		return ops, nil
-	}
-	n := names.Add(1)
-	newInterface, newPort := fmt.Sprint("interface", n), fmt.Sprint("port", n)
-	want["name"], want["external_ids"] = p.Name, ovsdbconn.Pairs(ids)
-	return append(ops,
-		operation{Op: ovsdb.OperationInsert, Table: ovsmodel.InterfaceTable, UUIDName: newInterface, Row: want},
-		operation{Op: ovsdb.OperationInsert, Table: ovsmodel.PortTable, UUIDName: newPort, Row: ovsdb.Row{
-			"name": p.Name, "interfaces": ovsdbconn.Reference(newInterface), "external_ids": ovsdbconn.Pairs(ownerKeys(ids)),
-		}},
-		ovsdbconn.Mutate(ovsmodel.BridgeTable, bridge, "ports", ovsdb.MutateOperationInsert, ovsdbconn.Reference(newPort)),
-	), nil
+	return "" // a network device of the system
 }
 
-var none = ovsdb.OvsSet{GoSet: []any{}}
-
-func ownerKeys(ids map[string]string) map[string]string {
-	return map[string]string{keyOwnerKind: ids[keyOwnerKind], keyOwnerName: ids[keyOwnerName], keyOwnerUID: ids[keyOwnerUID]}
-}
-
-// addressList is how addresses are recorded.
-func addressList(p Port) string {
-	list := make([]string, len(p.Addresses))
-	for i, a := range p.Addresses {
-		list[i] = a.String()
-	}
-	return strings.Join(list, " ")
-}
-
-// planSurplus removes ports of the owner under another name: the spec's name
-// has changed.
-func (s *session) planSurplus(p Port) []operation {
-	var ops []operation
-	for id, row := range s.Find(ovsmodel.PortTable, keyOwnerUID, p.Owner.UID) {
-		if ovsdbconn.Column(row, "name").String() != p.Name {
-			ops = append(ops, s.removePort(id)...)
-		}
-	}
-	return ops
-}
-
-// difference returns the columns of a row that are not as they should be.
-// Keys of others in external_ids are kept.
-func difference(have model.Model, want ovsdb.Row, ids map[string]string) ovsdb.Row {
-	out := ovsdb.Row{}
-	for name, value := range want {
-		column := ovsdbconn.Column(have, name)
-		if column.IsValid() && !equal(value, column.Interface()) {
-			out[name] = value
-		}
-	}
-	now := ovsdbconn.Map(have, "external_ids")
-	merged := maps.Clone(now)
-	if merged == nil {
-		merged = map[string]string{}
-	}
-	if _, recorded := ids[keyAddresses]; !recorded {
-		delete(merged, keyAddresses)
-	}
-	maps.Copy(merged, ids)
-	if !maps.Equal(merged, now) {
-		out["external_ids"] = ovsdbconn.Pairs(merged)
-	}
-	return out
-}
-
-// equal compares a value of the wire with one of the cache.
-func equal(want, have any) bool {
-	set, isSet := want.(ovsdb.OvsSet)
-	if !isSet {
-		return want == have
-	}
-	switch v := have.(type) {
-	case *string:
-		return v == nil && len(set.GoSet) == 0 || v != nil && len(set.GoSet) == 1 && set.GoSet[0] == *v
-	case *int:
-		return v == nil && len(set.GoSet) == 0 || v != nil && len(set.GoSet) == 1 && set.GoSet[0] == *v
-	}
-	return false
-}
-
-// plugged tells whether there are rows of the name.
-func (s *session) plugged(name string) bool {
-	_, row, err := s.ByName(ovsmodel.PortTable, name)
-	return err == nil && row != nil
-}
-
-// unplug removes the rows of an owner and returns when ovs-vswitchd has seen
-// it. It would otherwise keep its sockets on a link that is gone when another
-// of the same name appears.
-func (m *Manager) unplug(ctx context.Context, s *session, uid string) error {
-	var next int
-	err := m.submit(ctx, uid, func(s *session) ([]operation, error) {
-		id, root := s.root()
-		if root == nil {
-			return nil, ErrDisconnected
-		}
-		next = int(ovsdbconn.Column(root, "next_cfg").Int()) + 1
-		return append(s.planDelete(uid), ovsdbconn.Mutate(ovsmodel.OpenvSwitchTable, id, "next_cfg", ovsdb.MutateOperationAdd, 1)), nil
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, m.options.Timeout)
-	defer cancel()
-	for {
-		configured := s.watch.configured()
-		if _, root := s.root(); root != nil && int(ovsdbconn.Column(root, "cur_cfg").Int()) >= next {
-			return nil
-		}
-		select {
-		case <-configured:
-		case <-ctx.Done():
-			return fmt.Errorf("ovs-vswitchd does not answer: %w", ctx.Err())
-		}
+// portIDs are the external_ids that the Port row must have.
+func (p plugged) portIDs() map[string]string {
+	return map[string]string{
+		keyOwnerKind: p.Owner.Kind,
+		keyOwnerName: p.Owner.Name,
+		keyOwnerUID:  p.Owner.UID,
 	}
 }
 
-// planDelete removes the rows of an owner.
-func (s *session) planDelete(uid string) []operation {
-	var ops []operation
-	for id := range s.Find(ovsmodel.PortTable, keyOwnerUID, uid) {
-		ops = append(ops, s.removePort(id)...)
+// ifaceIDs are the external_ids that the Interface row must have; those with an
+// empty value must not be there.
+func (p plugged) ifaceIDs() map[string]string {
+	ids := p.portIDs()
+	ids[keyIfaceID] = p.IfaceID
+	ids[keyAttachedMAC] = p.MAC.String()
+	ids[keyIfindex] = ""
+	if p.Type != Internal && p.ifindex != 0 { // ovs-vswitchd makes an internal one itself
+		ids[keyIfindex] = itoa(p.ifindex)
 	}
-	return ops
+	ids[keyTxOffload] = ""
+	if p.txOff {
+		ids[keyTxOffload] = "off"
+	}
+	return ids
 }
 
-// removePort takes a port out of the bridge. The server then removes the rows
-// of port and interface: nothing refers to them any more.
-func (s *session) removePort(id string) []operation {
-	bridge, _, err := s.ByName(ovsmodel.BridgeTable, s.bridge)
-	if err != nil || bridge == "" {
+// ifaceMAC and ifaceMTU are columns for ovs-vswitchd, which owns the devices of
+// internal ports only.
+func (p plugged) ifaceMAC() *string {
+	if p.Type != Internal || len(p.MAC) == 0 {
 		return nil
 	}
-	if _, row := id, s.Cache.Table(ovsmodel.PortTable).Row(id); row != nil {
-		s.watch.removing(ovsdbconn.Set(row, "interfaces")...)
+	s := p.MAC.String()
+	return &s
+}
+
+func (p plugged) ifaceMTU() *int {
+	if p.Type != Internal || p.MTU == 0 {
+		return nil
 	}
-	return []operation{ovsdbconn.Mutate(ovsmodel.BridgeTable, bridge, "ports", ovsdb.MutateOperationDelete, ovsdbconn.Reference(id))}
+	return &p.MTU
+}
+
+// rowDiff is what must change in existing rows.
+type rowDiff struct {
+	portIDs, ifaceIDs       idDiff
+	vlan                    bool // tag, trunks, vlan_mode: OVN's bridge has none
+	ifaceType               bool
+	ifaceMAC, ifaceMTU      bool
+	portColumns, ifaceWants bool
+}
+
+// idDiff is a change of external_ids.
+type idDiff struct {
+	del []string
+	ins map[string]string
+}
+
+func (d idDiff) empty() bool { return len(d.del) == 0 }
+
+func (d rowDiff) empty() bool { return !d.portColumns && !d.ifaceWants }
+
+// diffRows compares complete rows with what the port wants. It looks at the
+// columns and keys of this package only.
+func diffRows(want plugged, have rows) rowDiff {
+	d := rowDiff{
+		portIDs:   diffIDs(want.portIDs(), have.port.ExternalIDs),
+		ifaceIDs:  diffIDs(want.ifaceIDs(), have.iface.ExternalIDs),
+		vlan:      have.port.Tag != nil || have.port.VLANMode != nil || len(have.port.Trunks) != 0,
+		ifaceType: have.iface.Type != want.ifaceType(),
+		ifaceMAC:  !equalPtr(have.iface.MAC, want.ifaceMAC()),
+		ifaceMTU:  !equalPtr(have.iface.MTURequest, want.ifaceMTU()),
+	}
+	d.portColumns = d.vlan || !d.portIDs.empty()
+	d.ifaceWants = d.ifaceType || d.ifaceMAC || d.ifaceMTU || !d.ifaceIDs.empty()
+	return d
+}
+
+func diffIDs(want, have map[string]string) idDiff {
+	var d idDiff
+	for _, k := range slices.Sorted(maps.Keys(want)) {
+		v := want[k]
+		old, there := have[k]
+		if old == v && there == (v != "") {
+			continue
+		}
+		// A map's key is changed by taking it out and putting it in.
+		d.del = append(d.del, k)
+		if v != "" {
+			if d.ins == nil {
+				d.ins = map[string]string{}
+			}
+			d.ins[k] = v
+		}
+	}
+	return d
+}
+
+// needsReplug says that the rows were made for another device than the present
+// one while ovs-vswitchd still holds that one. Where it already reports that it
+// has none, it picks the new one up by itself.
+func needsReplug(want plugged, have rows) bool {
+	if have.iface.Type != want.ifaceType() {
+		return true
+	}
+	was := have.iface.ExternalIDs[keyIfindex]
+	if want.Type == Internal || want.ifindex == 0 || was == "" || was == itoa(want.ifindex) {
+		return false
+	}
+	return have.iface.Error == nil && have.iface.Ofport != nil && *have.iface.Ofport > 0
+}
+
+func equalPtr[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }

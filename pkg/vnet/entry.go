@@ -1,0 +1,137 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package vnet
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// entry is what the Manager knows about one owner's port. Its fields are guarded
+// by Manager.mu; op serialises operations on it.
+type entry struct {
+	op sync.Mutex
+	// refs counts operations that hold or wait for op.
+	refs int
+	// wanted says that port is desired: Update was called, and no Delete since.
+	wanted bool
+	port   Port
+	// busy operations change things: events about them are put off to the end.
+	busy int
+	// recheck and recheckLink are such put-off events.
+	recheck, recheckLink bool
+	// ok says that the last Update succeeded, with these results.
+	ok      bool
+	ifindex int
+	txOff   bool
+	applied []netip.Prefix
+	// ifaceUUID is the Interface row's: it is known again when its marks are wiped.
+	ifaceUUID string
+	// watched is the namespace path that is watched for it.
+	watched string
+}
+
+func (e *entry) plugged() plugged { return plugged{Port: e.port, ifindex: e.ifindex, txOff: e.txOff} }
+
+// begin starts an operation on the owner's port. want is nil for a deletion.
+func (m *Manager) begin(uid string, want *Port) *entry {
+	m.mu.Lock()
+	e := m.entries[uid]
+	if e == nil {
+		e = &entry{}
+		m.entries[uid] = e
+	}
+	e.refs++
+	m.mu.Unlock()
+	e.op.Lock()
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e.busy++
+	if e.port.Name != "" && m.byName[e.port.Name] == uid {
+		delete(m.byName, e.port.Name)
+	}
+	if e.wanted = want != nil; e.wanted {
+		e.port = *want
+		m.byName[e.port.Name] = uid
+	}
+	m.watchPath(uid, e)
+	return e
+}
+
+// end finishes an operation and hands out the events that came meanwhile.
+func (m *Manager) end(uid string, e *entry) {
+	m.mu.Lock()
+	e.busy--
+	recheck, recheckLink := e.recheck, e.recheckLink
+	e.recheck, e.recheckLink = false, false
+	if e.refs--; e.refs == 0 && !e.wanted {
+		delete(m.entries, uid)
+	}
+	m.mu.Unlock()
+	e.op.Unlock()
+	if recheck {
+		m.verifyRows(uid)
+	}
+	if recheckLink {
+		m.verifyLink(uid)
+	}
+}
+
+// watchPath makes the watched path that of the wanted port. Called with mu held.
+func (m *Manager) watchPath(uid string, e *entry) {
+	path := ""
+	if e.wanted && e.port.Type == Veth {
+		path = e.port.Netns
+	}
+	if path == e.watched {
+		return
+	}
+	if e.watched != "" {
+		if delete(m.byPath[e.watched], uid); len(m.byPath[e.watched]) == 0 {
+			delete(m.byPath, e.watched)
+		}
+		m.netns.remove(e.watched)
+		e.watched = ""
+	}
+	if path == "" || m.netns == nil {
+		return
+	}
+	if m.byPath[path] == nil {
+		m.byPath[path] = map[string]struct{}{}
+	}
+	m.byPath[path][uid] = struct{}{}
+	e.watched = path
+	m.netns.add(path)
+}
+
+// removedFor is how long a removed OVS port is remembered: far longer than
+// ovs-vswitchd takes to see a change, or it does not run and starts afresh.
+const removedFor = time.Minute
+
+func (m *Manager) noteRemoved(names ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, n := range names {
+		m.removed[n] = now
+	}
+	if len(m.removed) > 1024 {
+		for n, at := range m.removed {
+			if now.Sub(at) > removedFor {
+				delete(m.removed, n)
+			}
+		}
+	}
+}
+
+// takeRemoved says whether the name's port was removed a moment ago, and forgets it.
+func (m *Manager) takeRemoved(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, there := m.removed[name]
+	delete(m.removed, name)
+	return there && time.Since(at) < removedFor
+}

@@ -1,0 +1,61 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package vnet
+
+// State is what is known about a port from the database and the host.
+type State struct {
+	// Plugged says that the OVS rows are there.
+	Plugged bool
+	// OVNInstalled says that ovn-controller has programmed the port's flows
+	// (external_ids:ovn-installed).
+	OVNInstalled bool
+	// OFPort is the OpenFlow port number, 0 until ovs-vswitchd gave one.
+	OFPort int
+	// Error is what ovs-vswitchd says it cannot do.
+	Error string
+	// NetnsPresent says that the namespace of a Veth is there. True for others.
+	NetnsPresent bool
+}
+
+func stateOf(r rows, netnsPresent bool) State {
+	st := State{Plugged: r.complete(), NetnsPresent: netnsPresent}
+	if r.iface == nil {
+		return st
+	}
+	st.OVNInstalled = r.iface.ExternalIDs[keyOVNInstalled] == "true"
+	if r.iface.Ofport != nil && *r.iface.Ofport > 0 {
+		st.OFPort = *r.iface.Ofport
+	}
+	if r.iface.Error != nil {
+		st.Error = *r.iface.Error
+	}
+	return st
+}
+
+// State returns what is known of the owner's port; false if Update was not called
+// for it. While not connected it is ErrNotConnected: nothing is answered from
+// what may be stale.
+func (m *Manager) State(uid string) (State, bool, error) {
+	s, done, err := m.use()
+	if err != nil {
+		return State{}, false, err
+	}
+	defer done()
+	m.mu.Lock()
+	e := m.entries[uid]
+	if e == nil || !e.wanted {
+		m.mu.Unlock()
+		return State{}, false, nil
+	}
+	p := e.port
+	m.mu.Unlock()
+	r, err := s.find(p.Name)
+	if err != nil {
+		return State{}, false, err
+	}
+	if !r.ownedBy(uid) {
+		r = rows{}
+	}
+	return stateOf(r, p.Type != Veth || m.netns.present(p.Netns)), true, nil
+}
