@@ -29,10 +29,6 @@ test: ## Install what is missing and run every test.
 test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real kube-apiserver and etcd.
 	ARCA_TEST_API=kube KUBEBUILDER_ASSETS=$(CURDIR)/bin/envtest go test -count=1 ./controllers/...
 
-.PHONY: bench
-bench: deps ovn-root build ## Measure against the command line tools and a bare client, in one run.
-	hack/bench.sh
-
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
 	hack/generate.sh
