@@ -11,7 +11,8 @@ import (
 )
 
 // PrefixSet holds ranges that do not overlap each other, and finds the one
-// that overlaps a given range in O(log n).
+// that overlaps a given range in O(log n). Host bits do not count:
+// 10.0.0.5/24 is 10.0.0.0/24.
 type PrefixSet struct {
 	sorted []owned
 }
@@ -26,6 +27,7 @@ func NewPrefixSet() *PrefixSet { return &PrefixSet{} }
 
 // search finds where a range is, or would be.
 func (s *PrefixSet) search(p netip.Prefix) (int, bool) {
+	p = p.Masked()
 	return slices.BinarySearchFunc(s.sorted, p, func(have owned, want netip.Prefix) int {
 		return cmp.Or(have.prefix.Addr().Compare(want.Addr()), cmp.Compare(have.prefix.Bits(), want.Bits()))
 	})
@@ -43,13 +45,13 @@ func (s *PrefixSet) Overlap(p netip.Prefix) (owner string, overlaps bool) {
 }
 
 // Insert adds a range. It is ignored, and false returned, where it overlaps
-// another.
+// another or is none.
 func (s *PrefixSet) Insert(p netip.Prefix, owner string) bool {
-	if _, overlaps := s.Overlap(p); overlaps {
+	if _, overlaps := s.Overlap(p); overlaps || !p.IsValid() {
 		return false
 	}
 	i, _ := s.search(p)
-	s.sorted = slices.Insert(s.sorted, i, owned{p, owner})
+	s.sorted = slices.Insert(s.sorted, i, owned{p.Masked(), owner})
 	return true
 }
 
