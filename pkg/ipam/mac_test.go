@@ -39,4 +39,10 @@ func TestMACTable(t *testing.T) {
 	if err := table.Claim("d", mac); err != nil {
 		t.Errorf("what c gave up: %v", err)
 	}
+	if holder, held := table.Holder(mac); !held || holder != "d" {
+		t.Errorf("%s is held by %q, %v, want d", mac, holder, held)
+	}
+	if holder, held := table.Holder(net.HardwareAddr{2}); held {
+		t.Errorf("what is no address is held by %q", holder)
+	}
 }

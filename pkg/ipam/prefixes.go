@@ -5,7 +5,6 @@ package ipam
 
 import (
 	"cmp"
-	"errors"
 	"net/netip"
 	"slices"
 )
@@ -69,30 +68,4 @@ func (s *PrefixSet) Prefixes() []netip.Prefix {
 		out[i] = o.prefix
 	}
 	return out
-}
-
-// ErrNoSubnet says that every default subnet overlaps one that is in use.
-var ErrNoSubnet = errors.New("172.17.0.0/16 to 172.31.0.0/16 and the /20s of 192.168.0.0/16 are all in use")
-
-// PickSubnet chooses the subnet of a network that names none, in the order of
-// Docker's default address pools: 172.17.0.0/16 for the network "bridge", then
-// 172.18.0.0/16 to 172.31.0.0/16, then the /20s of 192.168.0.0/16. What
-// overlaps a range of used is skipped. The error is ErrNoSubnet.
-func PickSubnet(network string, used []netip.Prefix) (netip.Prefix, error) {
-	var candidates []netip.Prefix
-	if network == "bridge" {
-		candidates = append(candidates, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 17, 0, 0}), 16))
-	}
-	for second := byte(18); second <= 31; second++ {
-		candidates = append(candidates, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second, 0, 0}), 16))
-	}
-	for third := 0; third < 256; third += 16 {
-		candidates = append(candidates, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(third), 0}), 20))
-	}
-	for _, c := range candidates {
-		if !slices.ContainsFunc(used, c.Overlaps) {
-			return c, nil
-		}
-	}
-	return netip.Prefix{}, ErrNoSubnet
 }

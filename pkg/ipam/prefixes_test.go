@@ -4,7 +4,6 @@
 package ipam_test
 
 import (
-	"errors"
 	"net/netip"
 	"testing"
 
@@ -19,33 +18,6 @@ func prefixes(in ...string) []netip.Prefix {
 		out = append(out, netip.MustParsePrefix(s))
 	}
 	return out
-}
-
-func TestPickSubnet(t *testing.T) {
-	for _, c := range []struct {
-		network string
-		used    []netip.Prefix
-		want    string
-	}{
-		{"bridge", nil, "172.17.0.0/16"},
-		{"bridge", prefixes("172.17.3.0/24"), "172.18.0.0/16"},
-		{"other", nil, "172.18.0.0/16"},
-		{"other", prefixes("172.16.0.0/12"), "192.168.0.0/20"},
-		{"other", prefixes("172.16.0.0/12", "192.168.17.0/24", "192.168.1.0/24"), "192.168.32.0/20"},
-		{"other", prefixes("172.16.0.0/12", "192.168.0.0/16"), ""},
-		{"other", prefixes("0.0.0.0/0"), ""},
-	} {
-		got, err := ipam.PickSubnet(c.network, c.used)
-		if c.want == "" {
-			if !errors.Is(err, ipam.ErrNoSubnet) {
-				t.Errorf("%s beside %v: got %v, %v", c.network, c.used, got, err)
-			}
-			continue
-		}
-		if err != nil || got.String() != c.want {
-			t.Errorf("%s beside %v: got %v, %v, want %s", c.network, c.used, got, err, c.want)
-		}
-	}
 }
 
 // TestPrefixSetEdges: neighbours do not overlap, host bits do not count, and
