@@ -51,7 +51,8 @@ func (e *UnusableError) Error() string {
 type ExhaustedError struct {
 	// Range is where addresses are allocated from.
 	Range netip.Prefix
-	// Held is the number of addresses that are held.
+	// Held is the number of addresses of Range that are held: all of them but
+	// the network's own and the reserved ones.
 	Held int
 }
 

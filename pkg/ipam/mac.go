@@ -71,3 +71,12 @@ func (t *MACTable) Release(holder string) {
 		delete(t.byMAC, key)
 	}
 }
+
+// Holder tells who holds an address.
+func (t *MACTable) Holder(mac net.HardwareAddr) (string, bool) {
+	if len(mac) != 6 {
+		return "", false
+	}
+	holder, ok := t.byMAC[[6]byte(mac)]
+	return holder, ok
+}

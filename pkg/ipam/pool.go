@@ -8,9 +8,10 @@ import (
 	"net/netip"
 )
 
-// maxReleased bounds how many released addresses are remembered. Beyond it the
-// one that was released first is given out again before an address that
-// nobody ever had.
+// maxReleased is how many released addresses are remembered before Allocate
+// gives out the one released first, though there are some that nobody ever had.
+// Without it a network whose containers come and go for years would remember
+// each address of its /8 or /64.
 const maxReleased = 1 << 16
 
 // Pool hands out the addresses of one subnet. Addresses that nobody ever had
@@ -18,8 +19,8 @@ const maxReleased = 1 << 16
 // their release, so that an address does not come back while somebody's ARP
 // cache or connection still remembers its former holder.
 //
-// Its memory is that of the addresses in use and of maxReleased others; a /8
-// or an IPv6 /64 costs nothing.
+// Its memory is that of the most addresses that were in use at a time and of
+// maxReleased others; a /8 or an IPv6 /64 costs nothing.
 type Pool struct {
 	subnet   Subnet
 	reserved map[netip.Addr]bool
@@ -27,6 +28,11 @@ type Pool struct {
 	// next is the first address that was never considered; invalid when the
 	// range is through. last is the last of the range.
 	next, last netip.Addr
+
+	// size is how many addresses Allocate can give, and given how many of
+	// those are held. Others can be held as well: static ones outside the
+	// range, and ones that were reserved after they were given.
+	size, given uint64
 
 	byAddr   map[netip.Addr]string
 	byHolder map[string]netip.Addr
@@ -55,6 +61,7 @@ func NewPool(s Subnet) (*Pool, error) {
 	for _, a := range s.Reserved {
 		p.reserved[a] = true
 	}
+	p.size = p.count()
 	return p, nil
 }
 
@@ -72,7 +79,7 @@ func (p *Pool) Allocate(holder string) (netip.Addr, error) {
 	}
 	a, ok := p.free()
 	if !ok {
-		return netip.Addr{}, &ExhaustedError{Range: p.subnet.AllocationRange, Held: len(p.byAddr)}
+		return netip.Addr{}, &ExhaustedError{Range: p.subnet.AllocationRange, Held: int(p.given)}
 	}
 	p.enter(holder, a)
 	return a, nil
@@ -101,14 +108,23 @@ func (p *Pool) free() (netip.Addr, bool) {
 // has. The address may lie outside the allocation range. The errors are
 // *TakenError and *UnusableError; nothing is changed then.
 func (p *Pool) Claim(holder string, a netip.Addr) error {
-	a = a.Unmap()
+	return p.claim(holder, a.Unmap(), false)
+}
+
+// Restore is Claim for an address that the holder has had since before the
+// pool was made: it may be reserved by now.
+func (p *Pool) Restore(holder string, a netip.Addr) error {
+	return p.claim(holder, a.Unmap(), true)
+}
+
+func (p *Pool) claim(holder string, a netip.Addr, hadIt bool) error {
 	if other, held := p.byAddr[a]; held {
 		if other == holder {
 			return nil
 		}
 		return &TakenError{Addr: a, Holder: other}
 	}
-	if why := p.unusable(a); why != "" {
+	if why := p.unusable(a); why != "" && !(hadIt && why == "reserved") {
 		return &UnusableError{Addr: a, CIDR: p.subnet.CIDR, Why: why}
 	}
 	p.Release(holder)
@@ -116,17 +132,13 @@ func (p *Pool) Claim(holder string, a netip.Addr) error {
 	return nil
 }
 
-// Restore enters what a holder has had since before the pool was made, even
-// where the pool would not give it out any more.
-func (p *Pool) Restore(holder string, a netip.Addr) {
-	p.Release(holder)
-	p.enter(holder, a)
-}
-
 func (p *Pool) enter(holder string, a netip.Addr) {
 	p.released.remove(a)
 	p.byAddr[a] = holder
 	p.byHolder[holder] = a
+	if p.gives(a) {
+		p.given++
+	}
 }
 
 // Release takes a holder's address back. None is no error.
@@ -137,7 +149,14 @@ func (p *Pool) Release(holder string) {
 	}
 	delete(p.byHolder, holder)
 	delete(p.byAddr, a)
-	if p.subnet.AllocationRange.Contains(a) && p.unusable(a) == "" {
+	if !p.gives(a) {
+		return
+	}
+	p.given--
+	// What free has passed would be lost if it were not remembered. What is
+	// still in front of it is found again anyhow, only sooner: static addresses
+	// that come and go without an Allocate are forgotten beyond the bound.
+	if passed := !p.next.IsValid() || a.Less(p.next); passed || p.released.len() < maxReleased {
 		p.released.push(a)
 	}
 }
@@ -153,7 +172,14 @@ func (p *Pool) Held() int { return len(p.byAddr) }
 
 // Size is the number of addresses that Allocate could give out of an empty
 // pool; math.MaxUint64 stands for that and more.
-func (p *Pool) Size() uint64 {
+func (p *Pool) Size() uint64 { return p.size }
+
+// Free is the number of addresses that Allocate can still give out, exact
+// where Size is.
+func (p *Pool) Free() uint64 { return p.size - p.given }
+
+// count finds the pool's size: the range without what is in it but unusable.
+func (p *Pool) count() uint64 {
 	bits := p.last.BitLen() - p.subnet.AllocationRange.Bits()
 	if bits >= 64 {
 		return math.MaxUint64
@@ -169,6 +195,11 @@ func (p *Pool) Size() uint64 {
 		}
 	}
 	return size
+}
+
+// gives tells whether an address is one of those that Allocate gives.
+func (p *Pool) gives(a netip.Addr) bool {
+	return p.subnet.AllocationRange.Contains(a) && p.unusable(a) == ""
 }
 
 // unusable tells why an address can never be given out; empty if it can.

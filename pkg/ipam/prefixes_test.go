@@ -4,8 +4,6 @@
 package ipam_test
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"testing"
 
@@ -22,30 +20,29 @@ func prefixes(in ...string) []netip.Prefix {
 	return out
 }
 
-func TestPickSubnet(t *testing.T) {
-	for _, c := range []struct {
-		network string
-		used    []netip.Prefix
-		want    string
-	}{
-		{"bridge", nil, "172.17.0.0/16"},
-		{"bridge", prefixes("172.17.3.0/24"), "172.18.0.0/16"},
-		{"other", nil, "172.18.0.0/16"},
-		{"other", prefixes("172.16.0.0/12"), "192.168.0.0/20"},
-		{"other", prefixes("172.16.0.0/12", "192.168.17.0/24", "192.168.1.0/24"), "192.168.32.0/20"},
-		{"other", prefixes("172.16.0.0/12", "192.168.0.0/16"), ""},
-		{"other", prefixes("0.0.0.0/0"), ""},
+// TestPrefixSetEdges: neighbours do not overlap, host bits do not count, and
+// what is no range is not taken.
+func TestPrefixSetEdges(t *testing.T) {
+	set := ipam.NewPrefixSet()
+	for _, p := range prefixes("10.0.0.5/24", "10.0.1.0/24", "0.0.0.0/32", "255.255.255.255/32", "fd00::/64") {
+		if !set.Insert(p, p.String()) {
+			t.Errorf("Insert(%v) = false", p)
+		}
+	}
+	if set.Insert(netip.Prefix{}, "none") {
+		t.Error("the zero range was taken")
+	}
+	for in, want := range map[string]string{
+		"10.0.0.0/24": "10.0.0.5/24", "10.0.0.255/32": "10.0.0.5/24", "10.0.1.128/25": "10.0.1.0/24", "10.0.2.0/24": "", "9.255.255.255/32": "",
+		"0.0.0.0/8": "0.0.0.0/32", "255.0.0.0/8": "255.255.255.255/32", "fd00:0:0:1::/64": "", "fd00::9/128": "fd00::/64", "::/1": "",
 	} {
-		got, err := ipam.PickSubnet(c.network, c.used)
-		if c.want == "" {
-			if !errors.Is(err, ipam.ErrNoSubnet) {
-				t.Errorf("%s beside %v: got %v, %v", c.network, c.used, got, err)
-			}
-			continue
+		if owner, overlaps := set.Overlap(netip.MustParsePrefix(in)); owner != want || overlaps != (want != "") {
+			t.Errorf("Overlap(%s) = %q, %v, want %q", in, owner, overlaps, want)
 		}
-		if err != nil || got.String() != c.want {
-			t.Errorf("%s beside %v: got %v, %v, want %s", c.network, c.used, got, err, c.want)
-		}
+	}
+	set.Remove(netip.MustParsePrefix("10.0.0.77/24"))
+	if owner, overlaps := set.Overlap(netip.MustParsePrefix("10.0.0.0/24")); overlaps {
+		t.Errorf("what was removed overlaps as %s", owner)
 	}
 }
 
@@ -95,28 +92,4 @@ func TestPrefixSetProperties(t *testing.T) {
 			},
 		})
 	})
-}
-
-func TestMACTable(t *testing.T) {
-	table := ipam.NewMACTable()
-	mac := table.Allocate("a", "uid-a")
-	if mac.String() != ipam.MACFor("uid-a", 0).String() || mac[0] != 2 {
-		t.Errorf("got %s", mac)
-	}
-	if again := table.Allocate("a", "other"); again.String() != mac.String() {
-		t.Errorf("a had %s, got %s", mac, again)
-	}
-	// Another object whose hash collides steps aside.
-	if other := table.Allocate("b", "uid-a"); other.String() == mac.String() {
-		t.Error("two holders of one address")
-	}
-	for _, bad := range []net.HardwareAddr{{1, 2, 3, 4, 5, 6}, {0, 0, 0, 0, 0, 0}, {2, 0, 0, 0, 0, 0, 0, 1}, mac} {
-		if err := table.Claim("c", bad); err == nil {
-			t.Errorf("Claim(%s) succeeded", bad)
-		}
-	}
-	table.Release("a")
-	if err := table.Claim("c", mac); err != nil {
-		t.Error(err)
-	}
 }

@@ -21,7 +21,10 @@ type Subnet struct {
 
 // Validate returns a *FieldError where the description contradicts itself.
 func (s Subnet) Validate() error {
-	if !s.CIDR.IsValid() || s.CIDR.Masked() != s.CIDR {
+	if !s.CIDR.IsValid() {
+		return &FieldError{"cidr", s.CIDR.String(), "must be a range in CIDR form, such as 10.88.0.0/24"}
+	}
+	if s.CIDR.Masked() != s.CIDR {
 		return &FieldError{"cidr", s.CIDR.String(), "must be a range without host bits, such as " + s.CIDR.Masked().String()}
 	}
 	if s.CIDR.Addr().Is4In6() || s.CIDR.Addr().Zone() != "" {
