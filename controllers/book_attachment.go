@@ -270,7 +270,7 @@ func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
 		if err != nil {
 			continue
 		}
-		if pool := e.poolOf(p.Addr()); pool != nil && pool.Claim(a.Name, p.Addr()) == nil {
+		if pool := e.poolOf(p.Addr()); pool != nil && pool.Restore(a.Name, p.Addr()) == nil {
 			entry.addresses = append(entry.addresses, p)
 			entry.gateways = append(entry.gateways, pool.Gateway())
 		}
@@ -298,7 +298,7 @@ func restoreAddresses(name string, e *networkEntry, old *attachmentEntry) {
 	}
 	for _, p := range old.addresses {
 		if pool := e.poolOf(p.Addr()); pool != nil {
-			_ = pool.Claim(name, p.Addr())
+			_ = pool.Restore(name, p.Addr())
 		}
 	}
 }

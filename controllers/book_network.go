@@ -151,7 +151,7 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 		for holder, a := range e.holders {
 			for _, p := range a.addresses {
 				if pool := e.poolOf(p.Addr()); pool != nil {
-					pool.Restore(holder, p.Addr())
+					_ = pool.Restore(holder, p.Addr())
 				}
 			}
 		}
