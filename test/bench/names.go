@@ -1,0 +1,57 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+)
+
+// Network i has a /24 with ten containers from .2 on; container j of it has one
+// attachment.
+
+func networkName(i int) string      { return fmt.Sprint("net", i) }
+func containerName(i, j int) string { return fmt.Sprintf("att%d-%d", i, j) }
+func subnet(i int) string           { return fmt.Sprintf("10.%d.%d.0/24", i/256, i%256) }
+func gateway(i int) string          { return fmt.Sprintf("10.%d.%d.1", i/256, i%256) }
+func address(i, j int) string       { return fmt.Sprintf("10.%d.%d.%d", i/256, i%256, j+2) }
+func uid(name string) types.UID {
+	return types.UID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String())
+}
+func hardwareAddress(i, j int) string {
+	return fmt.Sprintf("02:00:%02x:%02x:00:%02x", i/256, i%256, j+2)
+}
+
+// networkObject is a network as the API would have it, with its status.
+func networkObject(i int) *v1alpha1.Network {
+	return &v1alpha1.Network{
+		ObjectMeta: metav1.ObjectMeta{Name: networkName(i), UID: uid(networkName(i))},
+		Spec:       v1alpha1.NetworkSpec{Subnets: []v1alpha1.Subnet{{CIDR: subnet(i)}}},
+		Status:     v1alpha1.NetworkStatus{Subnets: []v1alpha1.SubnetStatus{{CIDR: subnet(i), Gateway: gateway(i)}}},
+	}
+}
+
+// attachmentObject is an attachment as the API would have it, with its status.
+func attachmentObject(i, j int) *v1alpha1.Attachment {
+	name := containerName(i, j)
+	return &v1alpha1.Attachment{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: uid(name)},
+		Spec: v1alpha1.AttachmentSpec{
+			Network:   networkName(i),
+			Container: v1alpha1.Container{Name: name},
+			Addresses: []string{address(i, j)},
+			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: netnsPath(name)},
+		},
+		Status: v1alpha1.AttachmentStatus{
+			Addresses: []string{address(i, j) + "/24"},
+			Gateways:  []string{gateway(i)},
+			MAC:       hardwareAddress(i, j),
+		},
+	}
+}
