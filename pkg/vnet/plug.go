@@ -39,11 +39,8 @@ func (m *Manager) plugOnce(ctx context.Context, s *session, w plugged) (again bo
 		return false, err
 	}
 	if r.port == nil && r.iface == nil {
-		if m.takeRemoved(w.Name) {
-			if err := s.barrier(ctx); err != nil {
-				m.noteRemoved(w.Name)
-				return false, err
-			}
+		if err := m.vacate(ctx, s, w.Name); err != nil {
+			return false, err
 		}
 		b, err := s.bridgeRow()
 		if err != nil {
@@ -71,6 +68,30 @@ func (m *Manager) plugOnce(ctx context.Context, s *session, w plugged) (again bo
 	}
 	_, err = s.commit(ctx, updateRows(w, r, d))
 	return false, err
+}
+
+// vacate has ovs-vswitchd let go of the device that has had a name, before another
+// one gets it. It remembers a device's flags, and when it puts a port in or takes
+// one out it writes all of them, by name: a new device that has the name by then
+// goes down for good.
+func (m *Manager) vacate(ctx context.Context, s *session, name string) error {
+	r, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if r.port != nil {
+		if err := m.unplug(ctx, s, name); err != nil {
+			return err
+		}
+	}
+	if !m.takeRemoved(name) {
+		return nil
+	}
+	if err := s.barrier(ctx); err != nil {
+		m.noteRemoved(name)
+		return err
+	}
+	return nil
 }
 
 // checkRows reports a conflict before anything is made.

@@ -159,23 +159,26 @@ func (c *conn) setLink(index int, s linkSet) error {
 	return nil
 }
 
-// addVeth makes a pair from the namespace of c: the inner end in it, up and with
-// its final name (so that a name in use fails here and nothing is left), the
-// outer end in outerNS.
-func (c *conn) addVeth(inner, outer string, mac net.HardwareAddr, mtu int, outerNS netns.NsHandle) error {
+// addVeth makes a pair from the namespace of c: the outer end in it, the inner end
+// in innerNS and with its final name, so that a name in use fails here and nothing
+// is left. The outer end is up from its first moment, for ovs-vswitchd opens a
+// device that its rows wait for at once; one that it had to bring up it takes down
+// again when it closes it, by name, even if another device has the name by then.
+// The kernel does not let the inner end be up before the pair is complete.
+func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) error {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
 	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, msg,
-		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(inner)))
+		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer)),
+		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)
 	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
-	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer))
-	peer.AddRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup))
-	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(outerNS)))
+	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(inner))
+	peer.AddRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(innerNS)))
 	if len(mac) != 0 {
-		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+		peer.AddRtAttr(unix.IFLA_ADDRESS, mac)
 	}
 	if mtu != 0 {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))

@@ -204,6 +204,9 @@ func (m *Manager) updateTap(ctx context.Context, s *session, w *plugged) error {
 			l = nil
 		}
 		if l == nil {
+			if err := m.vacate(ctx, s, w.Name); err != nil {
+				return err
+			}
 			if err := m.addTap(c, w.Name, want); err != nil {
 				return err
 			}

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// updateVeth makes a Veth port. The pair is made from inside the target
-// namespace, so the inner end is never seen elsewhere. The OVS rows are committed
-// while addresses and routes are made.
+// updateVeth makes a Veth port. The pair is made with its inner end in the target
+// namespace, so that end is never seen elsewhere. The OVS rows are committed while
+// addresses and routes are made.
 func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugged) error {
 	ns, id, err := openNetns(w.Netns)
 	m.netns.learn(w.Netns, id)
@@ -37,7 +37,7 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 		if err := m.checkRows(s, *w); err != nil {
 			return err
 		}
-		p, made, err := m.ensurePair(host, inner, outer, w.Port)
+		p, made, err := m.ensurePair(ctx, s, place{host, inner, ns}, outer, w.Port)
 		if err != nil {
 			return err
 		}
@@ -62,51 +62,68 @@ type pair struct {
 	inner int
 }
 
+// place is where a pair goes: the host and the target namespace.
+type place struct {
+	host, inner *conn
+	ns          netns.NsHandle
+}
+
 // ensurePair makes the pair, or makes an existing one, of which outer is one end,
-// right. A pair whose inner
-// end is not where it belongs (moved or renamed by hand, or left in a namespace
-// that was replaced) is made anew.
-func (m *Manager) ensurePair(host, inner *conn, outer netlink.Link, p Port) (_ pair, made bool, err error) {
-	outerWant := linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: linkGroup}
+// right. A pair whose inner end is not where it belongs (moved or renamed by hand,
+// or left in a namespace that was replaced) is made anew.
+func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer netlink.Link, p Port) (_ pair, isNew bool, err error) {
 	if outer != nil {
-		in, err := inner.link(p.InnerName)
+		in, err := at.inner.link(p.InnerName)
 		if err != nil {
 			return pair{}, false, err
 		}
 		if in != nil && areEnds(outer, in) {
-			if err := host.fixLink(outer, outerWant); err != nil {
+			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: linkGroup}); err != nil {
 				return pair{}, false, err
 			}
-			err := inner.fixLink(in, linkSet{up: true, mac: p.MAC, mtu: p.MTU, alias: in.Attrs().Alias})
+			err := at.inner.fixLink(in, linkSet{up: true, mac: p.MAC, mtu: p.MTU, alias: in.Attrs().Alias})
 			return pair{outer, in.Attrs().Index}, false, err
 		}
 		if in != nil {
 			return pair{}, false, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
 		}
-		if err := host.delLink(outer.Attrs().Index); err != nil {
+		if err := at.host.delLink(outer.Attrs().Index); err != nil {
 			return pair{}, false, err
 		}
 	}
-	err = inner.addVeth(p.InnerName, p.Name, p.MAC, p.MTU, m.host)
+	if err := m.vacate(ctx, s, p.Name); err != nil {
+		return pair{}, false, err
+	}
+	made, err := makePair(at, p)
+	return made, err == nil, err
+}
+
+// makePair makes a pair that is not there.
+func makePair(at place, p Port) (pair, error) {
+	err := at.host.addVeth(p.Name, p.InnerName, p.MAC, p.MTU, at.ns)
 	if errors.Is(err, unix.EEXIST) {
-		in, linkErr := inner.link(p.InnerName)
+		in, linkErr := at.inner.link(p.InnerName)
 		if linkErr == nil && in != nil {
-			return pair{}, false, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
+			return pair{}, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
 		}
 	}
 	if err != nil {
-		return pair{}, false, fmt.Errorf("making veth %s with %s in %s: %w", p.Name, p.InnerName, p.Netns, err)
+		return pair{}, fmt.Errorf("making veth %s with %s in %s: %w", p.Name, p.InnerName, p.Netns, err)
 	}
-	if outer, err = host.link(p.Name); err != nil {
-		return pair{}, false, err
+	outer, err := at.host.link(p.Name)
+	if err != nil {
+		return pair{}, err
 	}
 	if outer == nil {
-		return pair{}, false, fmt.Errorf("veth %s went away while it was made", p.Name)
+		return pair{}, fmt.Errorf("veth %s went away while it was made", p.Name)
 	}
-	if err := host.setLink(outer.Attrs().Index, linkSet{up: true, alias: outerWant.alias}); err != nil {
-		return pair{}, false, err
+	if err := at.host.setLink(outer.Attrs().Index, linkSet{alias: linkAlias(p.Owner)}); err != nil {
+		return pair{}, err
 	}
-	return pair{outer, outer.Attrs().ParentIndex}, true, nil
+	if err := at.inner.setLink(outer.Attrs().ParentIndex, linkSet{up: true}); err != nil {
+		return pair{}, err
+	}
+	return pair{outer, outer.Attrs().ParentIndex}, nil
 }
 
 // areEnds says whether two links are the ends of one pair: each names the other
