@@ -5,13 +5,15 @@ package controllers
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-logr/logr"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
@@ -72,39 +74,61 @@ func (p *Pruner) Start(ctx context.Context) error {
 func (p *Pruner) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	living := &livingObjects{client: p.Client}
 	rows, err := p.Northbound.Prune(ctx, func(o ovnsync.Owner) bool {
-		return p.lives(ctx, o.Kind, o.Name, o.UID)
+		return living.has(ctx, o.Kind, o.UID)
 	})
 	if rows > 0 {
 		p.Log.Info("Removed northbound rows without an object", "rows", rows)
 	}
-	if err != nil || p.Ports == nil {
+	if err = errors.Join(err, living.err); err != nil || p.Ports == nil {
 		return err
 	}
+	living = &livingObjects{client: p.Client}
 	ports, err := p.Ports.Prune(ctx, func(o vnet.Owner) bool {
-		return p.lives(ctx, o.Kind, o.Name, o.UID)
+		return living.has(ctx, o.Kind, o.UID)
 	})
 	if ports > 0 {
 		p.Log.Info("Removed ports without an object", "ports", ports)
 	}
-	return err
+	return errors.Join(err, living.err)
 }
 
-// lives tells whether an owner exists. It reads the cache that the reconcilers
-// read, so what they have made is never ahead of it. In doubt it does.
-func (p *Pruner) lives(ctx context.Context, kind, name, uid string) bool {
-	var o client.Object
-	switch kind {
-	case topology.KindNetwork:
-		o = &v1alpha1.Network{}
-	case topology.KindAttachment:
-		o = &v1alpha1.Attachment{}
-	default:
-		return true
+// livingObjects are the UIDs of all objects at the time of the first question.
+// That comes after the target was read, and from the cache that the reconcilers
+// read: what they have made by then is never ahead of it. Owners are known by
+// UID, for the mark on a link has no room for a name. In doubt an owner lives.
+type livingObjects struct {
+	client client.Reader
+	uids   map[string]map[string]bool // by kind
+	err    error
+}
+
+func (l *livingObjects) has(ctx context.Context, kind, uid string) bool {
+	if l.uids == nil && l.err == nil {
+		l.uids, l.err = readUIDs(ctx, l.client)
 	}
-	err := p.Client.Get(ctx, client.ObjectKey{Name: name}, o)
-	if apierrors.IsNotFound(err) {
-		return false
+	of, known := l.uids[kind]
+	return l.err != nil || !known || of[uid]
+}
+
+func readUIDs(ctx context.Context, c client.Reader) (map[string]map[string]bool, error) {
+	out := map[string]map[string]bool{}
+	for kind, list := range map[string]client.ObjectList{
+		topology.KindNetwork:    allNetworks(),
+		topology.KindAttachment: allAttachments(),
+	} {
+		if err := c.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("listing objects of kind %s: %w", kind, err)
+		}
+		out[kind] = map[string]bool{}
+		err := meta.EachListItem(list, func(o runtime.Object) error {
+			out[kind][string(o.(client.Object).GetUID())] = true
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	return err != nil || string(o.GetUID()) == uid
+	return out, nil
 }
