@@ -123,7 +123,7 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err := updateStatus(ctx, r.Client, before, n); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	return ctrl.Result{}, syncErr
+	return settle(ctrl.Result{}, syncErr)
 }
 
 // sync does the work and writes its outcome to the status in memory.

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,6 +14,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 // conditioned is an API object with conditions.
@@ -75,14 +79,19 @@ func removeFinalizer(ctx context.Context, c client.Client, o client.Object, fina
 	return client.IgnoreNotFound(c.Update(ctx, o))
 }
 
-// settle turns what another writer caused into a quiet retry: the object
-// changed under us, or went away, and the cache will soon tell.
+// settle turns what is no fault of the object's into a quiet retry: the object
+// changed under us or went away, a database is out of reach, or a row that ours
+// belong to is not there yet. An event follows each; the delay is for one that
+// got lost.
 func settle(res ctrl.Result, err error) (ctrl.Result, error) {
+	var missing *ovnsync.MissingParentError
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	case apierrors.IsNotFound(err):
 		return ctrl.Result{}, nil
+	case errors.Is(err, ovnsync.ErrDisconnected), errors.Is(err, vnet.ErrNotConnected), errors.As(err, &missing):
+		return ctrl.Result{RequeueAfter: outageDelay}, nil
 	}
 	return res, err
 }

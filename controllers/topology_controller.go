@@ -31,6 +31,10 @@ const callTimeout = 30 * time.Second
 // a write of somebody else that it lost against.
 const conflictDelay = 5 * time.Millisecond
 
+// outageDelay is how long an object waits for a database to answer again, where
+// the event that tells so does not come.
+const outageDelay = 5 * time.Second
+
 // TopologyReconciler keeps the rows that all networks share. It watches no
 // object: its trigger asks for it at the start and when a row is changed by
 // somebody else.
@@ -57,7 +61,7 @@ func (r *TopologyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *TopologyReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	changed, err := r.Northbound.Update(ctx, topology.SharedOwner(), topology.Shared())
 	if err != nil {
-		return ctrl.Result{}, err
+		return settle(ctrl.Result{}, err)
 	}
 	if changed {
 		ctrl.LoggerFrom(ctx).Info("Shared topology written")

@@ -36,5 +36,5 @@ func (r *UplinkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 // Reconcile makes the port.
 func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	_, err := r.Ports.Update(ctx, uplinkPort())
-	return ctrl.Result{}, err
+	return settle(ctrl.Result{}, err)
 }
