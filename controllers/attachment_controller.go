@@ -24,6 +24,16 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
+// HostStep is this host's part of an attachment.
+type HostStep interface {
+	// Mine tells whether the attachment's port is on this host.
+	Mine(a *v1alpha1.Attachment) bool
+	// Plug makes the port and writes what is known of it to the status in memory.
+	Plug(ctx context.Context, a *v1alpha1.Attachment) error
+	// Unplug removes the port.
+	Unplug(ctx context.Context, a *v1alpha1.Attachment) error
+}
+
 // AttachmentReconciler gives attachments their addresses and keeps their
 // northbound rows. The port on the host is the PortReconciler's.
 type AttachmentReconciler struct {
@@ -35,16 +45,26 @@ type AttachmentReconciler struct {
 	Trigger *Trigger
 	// Networks is triggered for a network that waited for an attachment to go.
 	Networks *Trigger
+	// Host is this host's part where central and node work run in one process:
+	// it is done in the same go and told in the same write. Nil where they run
+	// apart.
+	Host HostStep
 	// Workers is the number of attachments worked on side by side. The writer
 	// of the northbound database commits what they bring in groups.
 	Workers int
+
+	fresh freshObjects
 }
 
 // SetupWithManager registers the reconciler.
 func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	own := []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed}
+	if r.Host != nil {
+		own = append(own, v1alpha1.ConditionReady)
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attachment").
-		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged(v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed))).
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged(own...))).
 		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(networkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
@@ -81,7 +101,8 @@ func networkChanged() predicate.Predicate {
 	}}
 }
 
-// Reconcile makes the northbound database hold an attachment's port.
+// Reconcile makes the northbound database hold an attachment's port, and this
+// host its interface where that is done in the same go.
 func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	if err := r.Book.Load(ctx, r.Client); err != nil {
 		return ctrl.Result{}, err
@@ -92,6 +113,7 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 			attachments, networks := r.Book.ReleaseAttachment(req.Name)
 			r.Trigger.Enqueue(attachments...)
 			r.Networks.Enqueue(networks...)
+			r.fresh.forget(req.Name)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -103,11 +125,18 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	before := a.DeepCopy()
 	syncErr := r.sync(ctx, a)
+	if syncErr == nil && r.Host != nil && r.Host.Mine(a) && pluggable(a) {
+		syncErr = r.Host.Plug(ctx, a)
+		if wait := r.fresh.wait(before, a); wait > 0 && syncErr == nil {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+	}
 	a.Status.ObservedGeneration = a.Generation
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	return ctrl.Result{}, syncErr
+	r.fresh.forget(a.Name)
+	return settle(ctrl.Result{}, syncErr)
 }
 
 // sync does the work and writes its outcome to the status in memory.
@@ -171,6 +200,12 @@ func networkRefuses(n *v1alpha1.Network, a *v1alpha1.Attachment, found bool) *Re
 
 // delete removes the rows after the port on the host is gone.
 func (r *AttachmentReconciler) delete(ctx context.Context, a *v1alpha1.Attachment) error {
+	if r.Host != nil && r.Host.Mine(a) && controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
+		if err := r.Host.Unplug(ctx, a); err != nil {
+			return err
+		}
+		controllerutil.RemoveFinalizer(a, v1alpha1.NodeFinalizer) // written below, with our own
+	}
 	if controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
 		return nil
 	}

@@ -41,6 +41,8 @@ type PortUp interface {
 }
 
 // PortReconciler keeps the ports of this host and tells when traffic can pass.
+// It is a controller of its own where central and node work run apart, and a
+// step of the AttachmentReconciler where they run in one process.
 type PortReconciler struct {
 	Client   client.Client
 	Recorder events.EventRecorder
@@ -89,37 +91,50 @@ func (r *PortReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		// An object that is gone had its port removed before: its finalizer saw to that.
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if a.Spec.Node != "" && a.Spec.Node != r.Node {
+	if !r.Mine(a) {
 		return ctrl.Result{}, nil
 	}
 	if !a.DeletionTimestamp.IsZero() {
 		return settle(ctrl.Result{}, r.delete(ctx, a))
 	}
-	if !wasTrue(a, v1alpha1.ConditionProgrammed) || !controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
-		return ctrl.Result{}, nil // the central reconciler comes first
-	}
-	if !isTrue(a, v1alpha1.ConditionAccepted) {
-		return ctrl.Result{}, nil // what is in force stays in force
+	if !pluggable(a) {
+		return ctrl.Result{}, nil
 	}
 	before := a.DeepCopy()
-	portErr := r.sync(ctx, a)
+	portErr := r.Plug(ctx, a)
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
-	return ctrl.Result{}, portErr
+	return settle(ctrl.Result{}, portErr)
+}
+
+// Mine tells whether the attachment's port is on this host.
+func (r *PortReconciler) Mine(a *v1alpha1.Attachment) bool {
+	return a.Spec.Node == "" || a.Spec.Node == r.Node
+}
+
+// pluggable tells whether an attachment's port can be made: the central
+// reconciler comes first, and what is in force stays in force while a change of
+// it is refused.
+func pluggable(a *v1alpha1.Attachment) bool {
+	return wasTrue(a, v1alpha1.ConditionProgrammed) && isTrue(a, v1alpha1.ConditionAccepted) &&
+		controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer)
 }
 
 // waitsForPort is also what the central reconciler writes first: most ports
 // come up within milliseconds, and that is not worth a write of its own.
 const waitsForPort = "waits for the port on its host, and for OVN to install its flows and report it up"
 
-// sync makes the port and writes the outcome to the status in memory.
-func (r *PortReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error {
+// Plug makes the port and writes the outcome to the status in memory.
+func (r *PortReconciler) Plug(ctx context.Context, a *v1alpha1.Attachment) error {
 	p, err := portOf(a)
 	if err != nil {
 		return reconcile.TerminalError(err)
 	}
 	state, err := r.Ports.Update(ctx, p)
+	if errors.Is(err, vnet.ErrNotConnected) && isTrue(a, v1alpha1.ConditionReady) {
+		return err // traffic goes on, and thousands of objects must not be rewritten when the database restarts
+	}
 	if err != nil {
 		reason, retry := portFailure(err)
 		r.unready(a, reason, err.Error())
@@ -176,10 +191,18 @@ func (r *PortReconciler) delete(ctx context.Context, a *v1alpha1.Attachment) err
 	if !controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
 		return nil
 	}
+	if err := r.Unplug(ctx, a); err != nil {
+		return err
+	}
+	return removeFinalizer(ctx, r.Client, a, v1alpha1.NodeFinalizer)
+}
+
+// Unplug removes the port.
+func (r *PortReconciler) Unplug(ctx context.Context, a *v1alpha1.Attachment) error {
 	if err := r.Ports.Delete(ctx, string(a.UID)); err != nil {
 		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
 	}
-	return removeFinalizer(ctx, r.Client, a, v1alpha1.NodeFinalizer)
+	return nil
 }
 
 // uplinkPort is the host's end of the join switch.

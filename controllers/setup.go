@@ -7,9 +7,11 @@ import (
 	"context"
 	"net/netip"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
@@ -39,6 +41,18 @@ type Options struct {
 	HostRoutes func() ([]netip.Prefix, error)
 	// Workers is the number of attachments worked on side by side. Default: 64.
 	Workers int
+	// Apart registers the work of this host as a controller of its own, as it
+	// is where several hosts share the central work.
+	Apart bool
+}
+
+// Finalizers are those that the reconcilers put on objects. An API that puts
+// them on new objects by itself saves a write.
+func Finalizers() map[schema.GroupResource][]string {
+	return map[schema.GroupResource][]string{
+		{Group: v1alpha1.GroupVersion.Group, Resource: "networks"}:    {v1alpha1.CentralFinalizer},
+		{Group: v1alpha1.GroupVersion.Group, Resource: "attachments"}: {v1alpha1.CentralFinalizer, v1alpha1.NodeFinalizer},
+	}
 }
 
 // Setup registers every reconciler and connects the events of the databases to
@@ -61,26 +75,36 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		pruner      = NewPruner(c, o.Northbound, o.Ports, mgr.GetLogger().WithName("prune"))
 	)
 	log := mgr.GetLogger()
+	recorder := mgr.GetEventRecorder("arca-network")
 	everyNetwork := newSweeper(c, allNetworks, networks, log)
 	everyAttachment := newSweeper(c, allAttachments, attachments, log)
-	everyPort := newSweeper(c, allAttachments, ports, log)
-	for _, r := range []interface {
+	host := &PortReconciler{Client: c, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
+		Node: o.Node, Trigger: ports, Workers: o.Workers}
+	attachment := &AttachmentReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
+		Trigger: attachments, Networks: networks, Workers: o.Workers}
+	reconcilers := []interface {
 		SetupWithManager(ctrl.Manager) error
 	}{
 		&TopologyReconciler{Northbound: o.Northbound, Trigger: shared, OnChanged: everyNetwork.Ask},
-		&NetworkReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Northbound: o.Northbound, Book: book,
+		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Workers: max(1, o.Workers/4)},
-		&AttachmentReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Northbound: o.Northbound, Book: book,
-			Trigger: attachments, Networks: networks, Workers: o.Workers},
-		&PortReconciler{Client: c, Recorder: mgr.GetEventRecorder("arca-network"), Ports: o.Ports, Logical: o.Northbound,
-			Node: o.Node, Trigger: ports, Workers: o.Workers},
+		attachment,
 		&UplinkReconciler{Ports: o.Ports, Trigger: uplink},
-	} {
+	}
+	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
+	everyPort := everyAttachment
+	if o.Apart {
+		everyPort = newSweeper(c, allAttachments, ports, log)
+		reconcilers, runnables = append(reconcilers, host), append(runnables, everyPort)
+	} else {
+		attachment.Host, ports = host, attachments
+	}
+	for _, r := range reconcilers {
 		if err := r.SetupWithManager(mgr); err != nil {
 			return err
 		}
 	}
-	for _, r := range []manager.Runnable{everyNetwork, everyAttachment, everyPort, pruner} {
+	for _, r := range runnables {
 		if err := mgr.Add(r); err != nil {
 			return err
 		}

@@ -112,11 +112,12 @@ func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, 
 		return config, nil, nil
 	}
 	s, err := store.Start(ctx, store.Options{
-		Dir:      o.stateDir,
-		Endpoint: o.datastore,
-		Listen:   o.apiListen,
-		CRDs:     crds,
-		Log:      log.WithName("store"),
+		Dir:        o.stateDir,
+		Endpoint:   o.datastore,
+		Listen:     o.apiListen,
+		CRDs:       crds,
+		Finalizers: controllers.Finalizers(),
+		Log:        log.WithName("store"),
 	})
 	if err != nil {
 		return nil, nil, err

@@ -44,7 +44,7 @@ type apiServer struct {
 
 // newAPIServer sets up an API server for custom resources by hand: the options
 // of a Kubernetes API server ask for a Kubernetes around it.
-func newAPIServer(ds *datastore, tcp net.Listener, p *pki) (*apiServer, error) {
+func newAPIServer(ds *datastore, tcp net.Listener, p *pki, finalizers finalizing) (*apiServer, error) {
 	local := newMemoryListener()
 	a := &apiServer{local: local, config: localConfig(local)}
 
@@ -61,6 +61,7 @@ func newAPIServer(ds *datastore, tcp net.Listener, p *pki) (*apiServer, error) {
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return mergeEventPatches(genericapiserver.DefaultBuildHandlerChain(handler, c))
 	}
+	config.AdmissionControl = finalizers
 	if err := serveTLS(config, tcp, p); err != nil {
 		return nil, err
 	}

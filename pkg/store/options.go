@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-logr/logr"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Options says where the state is kept and what is served.
@@ -32,6 +33,10 @@ type Options struct {
 	// CRDs are installed, or upgraded to what is given here, before Start
 	// returns.
 	CRDs []*apiextensionsv1.CustomResourceDefinition
+
+	// Finalizers are put on new objects of these resources when they are
+	// created, which saves their controllers a write.
+	Finalizers map[schema.GroupResource][]string
 
 	// Log receives what the store and the libraries in it have to say. Those
 	// libraries have one logger per process, so the latest Start wins.

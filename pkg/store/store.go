@@ -92,7 +92,7 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.serve(ctx, tcp, certificates); err != nil {
+	if err := s.serve(ctx, tcp, certificates, o.Finalizers); err != nil {
 		return err
 	}
 	// This proves that writes work, and it wakes kine up: of what happens before
@@ -118,8 +118,8 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 }
 
 // serve runs the API server and waits until it answers.
-func (s *Store) serve(ctx context.Context, tcp net.Listener, certificates *pki) error {
-	api, err := newAPIServer(s.ds, tcp, certificates)
+func (s *Store) serve(ctx context.Context, tcp net.Listener, certificates *pki, finalizers finalizing) error {
+	api, err := newAPIServer(s.ds, tcp, certificates, finalizers)
 	if err != nil {
 		return errors.Join(fmt.Errorf("API server: %w", err), tcp.Close())
 	}
