@@ -9,5 +9,7 @@
 // Central work (addresses, northbound rows: TopologyReconciler,
 // NetworkReconciler, AttachmentReconciler) and the work of a node (ports of
 // this host: PortReconciler, UplinkReconciler) are separate reconcilers that
-// share nothing but the objects, so that several hosts can have one centre.
+// share nothing but the objects, so that several hosts can have one centre. In
+// one process the port is a step of the AttachmentReconciler, which saves writes
+// of the status.
 package controllers

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/controllers"
 )
 
 func TestPort(t *testing.T) {
@@ -110,4 +111,19 @@ func TestHeal(t *testing.T) {
 	if got := w.nb(t, "--bare", "--columns=name", "find", "Logical_Switch", "name=theirs"); got != "theirs" {
 		t.Error("a switch of others was touched")
 	}
+}
+
+// TestPortApart: central and node work as controllers of their own come to the
+// same as in one.
+func TestPortApart(t *testing.T) {
+	w := newWorldWith(t, controllers.Options{Apart: true})
+	w.network(t, "n", "10.1.0.0/24")
+	remove := netns(t, "c")
+	a := await(t, w, w.attachment(t, "c", "n", nil), "ready", ready[*v1alpha1.Attachment])
+	remove()
+	await(t, w, a, "waiting for its namespace", has[*v1alpha1.Attachment](v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNetnsNotFound))
+	netns(t, "c")
+	await(t, w, a, "ready", ready[*v1alpha1.Attachment])
+	w.delete(t, a)
+	gone(t, w, a)
 }

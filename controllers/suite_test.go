@@ -44,11 +44,18 @@ type world struct {
 	options ovnd.Options
 	stack   *ovnd.Stack
 	stop    func()
+	// reconcilers is how they are set up, without what they work with.
+	reconcilers controllers.Options
 }
 
 // newWorld starts one. The API is the embedded store, or with
 // ARCA_TEST_API=kube a real kube-apiserver and etcd.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldWith(t, controllers.Options{})
+}
+
+func newWorldWith(t *testing.T, o controllers.Options) *world {
 	t.Helper()
 	crds, err := crd.All()
 	if err != nil {
@@ -75,7 +82,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	config.QPS = -1
-	w := &world{config: config, scheme: kruntime.NewScheme(), options: ovntest.Options(t, testr.New(t))}
+	w := &world{reconcilers: o, config: config, scheme: kruntime.NewScheme(), options: ovntest.Options(t, testr.New(t))}
 	if err := v1alpha1.AddToScheme(w.scheme); err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +127,10 @@ func (w *world) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := controllers.Setup(ctx, mgr, controllers.Options{
-		Northbound: northbound, Ports: ports, Node: "test",
-		HostRoutes: func() ([]netip.Prefix, error) { return nil, nil },
-	}); err != nil {
+	o := w.reconcilers
+	o.Northbound, o.Ports, o.Node = northbound, ports, "test"
+	o.HostRoutes = func() ([]netip.Prefix, error) { return nil, nil }
+	if err := controllers.Setup(ctx, mgr, o); err != nil {
 		cancel()
 		t.Fatal(err)
 	}

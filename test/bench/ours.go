@@ -262,7 +262,7 @@ func (o *ours) restart(networks int) error {
 	if err := o.begin(); err != nil {
 		return err
 	}
-	want := map[string]int{"network": networks, "attachment": 10 * networks, "port": 10 * networks, "topology": 1}
+	want := map[string]int{"network": networks, "attachment": 10 * networks, "topology": 1}
 	for limit := time.Now().Add(ages); ; time.Sleep(10 * time.Millisecond) {
 		done, err := reconciled()
 		complete := err == nil
