@@ -5,6 +5,7 @@ package ovnd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -208,7 +209,9 @@ func (d *daemon) stop(ctx context.Context) error {
 	}{
 		{ask, 5 * time.Second},
 		{func() error { return p.signal(syscall.SIGTERM) }, 3 * time.Second},
-		{func() error { return p.signal(syscall.SIGKILL) }, 5 * time.Second},
+		// Of ovs-vswitchd the kernel closes a packet socket for each port, at
+		// some 10 ms each.
+		{func() error { return p.signal(syscall.SIGKILL) }, 2 * time.Minute},
 	} {
 		err = attempt.end()
 		limit, cancel := context.WithTimeout(ctx, attempt.wait)
@@ -221,7 +224,7 @@ func (d *daemon) stop(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return fmt.Errorf("%s (pid %d) does not end: %w", d.name, p.pid, err)
+	return errors.Join(fmt.Errorf("%s (pid %d) does not end, not even on SIGKILL", d.name, p.pid), err)
 }
 
 // maxLog bounds a log file; one former file is kept.
