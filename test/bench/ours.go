@@ -38,7 +38,11 @@ type ours struct {
 	*daemons
 	process *exec.Cmd
 	api     client.WithWatch
+	asked   time.Time
 }
+
+// began is when the last object was asked for: a user watches before that.
+func (o *ours) began() time.Time { return o.asked }
 
 func (o *ours) pid() int { return o.process.Process.Pid }
 
@@ -200,6 +204,7 @@ func (o *ours) watched(list client.ObjectList, name string, do func() error, is 
 		return err
 	}
 	defer w.Stop()
+	o.asked = time.Now()
 	if err := do(); err != nil {
 		return err
 	}
