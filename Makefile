@@ -29,6 +29,10 @@ test: ## Install what is missing and run every test.
 test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real kube-apiserver and etcd.
 	ARCA_TEST_API=kube KUBEBUILDER_ASSETS=$(CURDIR)/bin/envtest go test -count=1 ./controllers/...
 
+.PHONY: bench
+bench: deps ovn-root build ## Measure beside a bare client and the command line tools; SIZES=10,100 and more by ARGS.
+	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(or $(SIZES),10,100) $(ARGS)
+
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
 	hack/generate.sh
