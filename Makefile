@@ -7,6 +7,7 @@ KUBE_VERSION := v1.37.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) \
 	-X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37
+SIZES ?= 10,100
 TOOL := go tool -modfile=$(CURDIR)/hack/tools/go.mod
 
 .PHONY: help
@@ -31,7 +32,7 @@ test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real 
 
 .PHONY: bench
 bench: deps ovn-root build ## Measure beside a bare client and the command line tools; SIZES=10,100 and more by ARGS.
-	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(or $(SIZES),10,100) $(ARGS)
+	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(SIZES) $(ARGS)
 
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
