@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,14 +23,17 @@ import (
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/topology"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 // HostStep is this host's part of an attachment.
 type HostStep interface {
 	// Mine tells whether the attachment's port is on this host.
 	Mine(a *v1alpha1.Attachment) bool
-	// Plug makes the port and writes what is known of it to the status in memory.
-	Plug(ctx context.Context, a *v1alpha1.Attachment) error
+	// Plug makes the port. It writes nothing to the attachment.
+	Plug(ctx context.Context, a *v1alpha1.Attachment) (vnet.State, error)
+	// Tell writes what came of Plug to the status in memory.
+	Tell(a *v1alpha1.Attachment, state vnet.State, err error) error
 	// Unplug removes the port.
 	Unplug(ctx context.Context, a *v1alpha1.Attachment) error
 }
@@ -125,11 +129,8 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	before := a.DeepCopy()
 	syncErr := r.sync(ctx, a)
-	if syncErr == nil && r.Host != nil && r.Host.Mine(a) && pluggable(a) {
-		syncErr = r.Host.Plug(ctx, a)
-		if wait := r.fresh.wait(before, a); wait > 0 && syncErr == nil {
-			return ctrl.Result{RequeueAfter: wait}, nil
-		}
+	if wait := r.fresh.wait(before, a); wait > 0 && syncErr == nil {
+		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	a.Status.ObservedGeneration = a.Generation
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {
@@ -163,7 +164,10 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 	if err != nil {
 		return reconcile.TerminalError(err)
 	}
-	if _, err := r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows); err != nil {
+	told := r.plug(ctx, a)
+	_, err = r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows)
+	tell := <-told
+	if err != nil {
 		return unprogrammed(a, err)
 	}
 	setCondition(a, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
@@ -171,7 +175,23 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 		c.Reason == v1alpha1.ReasonNorthboundUnavailable {
 		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, waitsForPort)
 	}
-	return nil
+	return tell()
+}
+
+// plug has this host's port made while the rows are written: neither needs the
+// other, and OVN takes longest once it has both. What it sends is to be called
+// when the rows are there.
+func (r *AttachmentReconciler) plug(ctx context.Context, a *v1alpha1.Attachment) <-chan func() error {
+	told := make(chan func() error, 1)
+	if r.Host == nil || !r.Host.Mine(a) {
+		told <- func() error { return nil }
+		return told
+	}
+	go func() {
+		state, err := r.Host.Plug(ctx, a)
+		told <- func() error { return r.Host.Tell(a, state, err) }
+	}()
+	return told
 }
 
 // networkRefuses tells why an attachment cannot be accepted for its network's
@@ -198,20 +218,23 @@ func networkRefuses(n *v1alpha1.Network, a *v1alpha1.Attachment, found bool) *Re
 	return nil
 }
 
-// delete removes the rows after the port on the host is gone.
+// delete removes the rows, and the port where that is this host's; the port of
+// another host goes first.
 func (r *AttachmentReconciler) delete(ctx context.Context, a *v1alpha1.Attachment) error {
-	if r.Host != nil && r.Host.Mine(a) && controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
-		if err := r.Host.Unplug(ctx, a); err != nil {
-			return err
-		}
-		controllerutil.RemoveFinalizer(a, v1alpha1.NodeFinalizer) // written below, with our own
-	}
-	if controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer) {
+	unplugged := make(chan error, 1)
+	switch {
+	case !controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer):
+		unplugged <- nil
+	case r.Host != nil && r.Host.Mine(a):
+		go func() { unplugged <- r.Host.Unplug(ctx, a) }()
+	default:
 		return nil
 	}
-	if _, err := r.Northbound.Delete(ctx, topology.AttachmentOwner(a)); err != nil {
+	_, err := r.Northbound.Delete(ctx, topology.AttachmentOwner(a))
+	if err := errors.Join(err, <-unplugged); err != nil {
 		return err
 	}
+	controllerutil.RemoveFinalizer(a, v1alpha1.NodeFinalizer) // written with our own
 	return removeFinalizer(ctx, r.Client, a, v1alpha1.CentralFinalizer)
 }
 

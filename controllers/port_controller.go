@@ -101,7 +101,8 @@ func (r *PortReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	before := a.DeepCopy()
-	portErr := r.Plug(ctx, a)
+	state, err := r.Plug(ctx, a)
+	portErr := r.Tell(a, state, err)
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
@@ -125,13 +126,18 @@ func pluggable(a *v1alpha1.Attachment) bool {
 // come up within milliseconds, and that is not worth a write of its own.
 const waitsForPort = "waits for the port on its host, and for OVN to install its flows and report it up"
 
-// Plug makes the port and writes the outcome to the status in memory.
-func (r *PortReconciler) Plug(ctx context.Context, a *v1alpha1.Attachment) error {
+// Plug makes the port. It reads the attachment and writes nothing to it.
+func (r *PortReconciler) Plug(ctx context.Context, a *v1alpha1.Attachment) (vnet.State, error) {
 	p, err := portOf(a)
 	if err != nil {
-		return reconcile.TerminalError(err)
+		return vnet.State{}, reconcile.TerminalError(err)
 	}
-	state, err := r.Ports.Update(ctx, p)
+	return r.Ports.Update(ctx, p)
+}
+
+// Tell writes what came of Plug to the status in memory, and returns the error
+// that is worth another try.
+func (r *PortReconciler) Tell(a *v1alpha1.Attachment, state vnet.State, err error) error {
 	if errors.Is(err, vnet.ErrNotConnected) && isTrue(a, v1alpha1.ConditionReady) {
 		return err // traffic goes on, and thousands of objects must not be rewritten when the database restarts
 	}
@@ -143,7 +149,7 @@ func (r *PortReconciler) Plug(ctx context.Context, a *v1alpha1.Attachment) error
 		}
 		return err
 	}
-	up, _, err := r.Logical.PortUp(p.IfaceID)
+	up, _, err := r.Logical.PortUp(topology.PortName(a.UID))
 	if err != nil {
 		return err
 	}
