@@ -27,6 +27,8 @@ type Measurement struct {
 	Message string
 	// Err is what is wrong.
 	Err error
+	// StillWorks replaces that of the Check, if not nil.
+	StillWorks []string
 }
 
 // Check says how a component is measured and what it means to the whole.
@@ -46,8 +48,8 @@ type Check struct {
 	Readiness bool
 	// Essential: without it all is Unhealthy, not only Degraded.
 	Essential bool
-	// StillWorks says what works without it.
-	StillWorks string
+	// StillWorks says what works without it: Traffic, Reading, Changing.
+	StillWorks []string
 }
 
 const (
@@ -86,6 +88,8 @@ func New(log logr.Logger, checks ...Check) *Monitor {
 		components[i] = Component{Name: c.Name, State: Unknown, Since: now}
 		if c.Measure == nil {
 			components[i].State = Disabled
+		} else {
+			components[i].StillWorks = c.StillWorks
 		}
 		m.kicks = append(m.kicks, make(chan struct{}, 1))
 	}
@@ -139,6 +143,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 }
 
 func (m *Monitor) keepMeasuring(ctx context.Context, i int) {
+	c := m.checks[i]
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -148,12 +153,29 @@ func (m *Monitor) keepMeasuring(ctx context.Context, i int) {
 		case <-timer.C:
 		case <-m.kicks[i]:
 		}
-		result, took := measure(ctx, m.checks[i])
+		from := time.Now()
+		look := make(chan Measurement, 1)
+		go func() { look <- measure(ctx, c) }()
+		var found Measurement
+		late := time.NewTimer(c.timeout() + grace)
+		select {
+		case found = <-look:
+		case <-ctx.Done():
+		case <-late.C:
+			// It does not heed its deadline. There are never two looks at a
+			// time, but what is said meanwhile must be true.
+			m.record(i, Measurement{State: Unhealthy, Err: fmt.Errorf("%w within %v", errLate, c.timeout())})
+			select {
+			case found = <-look:
+			case <-ctx.Done():
+			}
+		}
+		late.Stop()
 		if ctx.Err() != nil {
 			return
 		}
-		m.record(i, result)
-		timer.Reset(pauseAfter(m.checks[i], result, took))
+		m.record(i, found)
+		timer.Reset(pauseAfter(c, found, time.Since(from)))
 	}
 }
 
@@ -172,20 +194,24 @@ func pauseAfter(c Check, found Measurement, took time.Duration) time.Duration {
 // errLate is the error of a look that took too long.
 var errLate = errors.New("no answer")
 
-// measure looks once. A look that does not heed its deadline is waited for all
-// the same, so that there are never two; what is said meanwhile is that it is late.
-func measure(ctx context.Context, c Check) (Measurement, time.Duration) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
+// grace is how much later than its deadline a look may come back.
+const grace = 500 * time.Millisecond
+
+func (c Check) timeout() time.Duration {
+	if c.Timeout == 0 {
+		return defaultTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return c.Timeout
+}
+
+// measure looks once.
+func measure(ctx context.Context, c Check) Measurement {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
 	from := time.Now()
 	found := c.Measure(ctx)
-	took := time.Since(from)
-	if ctx.Err() != nil && found.Err == nil && found.State == "" {
-		found.Err = fmt.Errorf("%w within %v", errLate, timeout)
+	if found.RoundTrip == 0 {
+		found.RoundTrip = time.Since(from)
 	}
 	if found.State == "" {
 		found.State = OK
@@ -193,10 +219,7 @@ func measure(ctx context.Context, c Check) (Measurement, time.Duration) {
 			found.State = Unhealthy
 		}
 	}
-	if found.RoundTrip == 0 {
-		found.RoundTrip = took
-	}
-	return found, took
+	return found
 }
 
 // record puts a measurement into the report.
@@ -210,7 +233,7 @@ func (m *Monitor) record(i int, found Measurement) {
 	if changed {
 		c.State, c.Since = found.State, now
 	}
-	c.Measured, c.Message, c.StillWorks = now, found.Message, ""
+	c.Measured, c.Message, c.StillWorks = now, found.Message, nil
 	if found.Err != nil {
 		c.LastError, c.LastErrorTime = found.Err.Error(), now
 		if c.Message == "" {
@@ -221,6 +244,9 @@ func (m *Monitor) record(i int, found Measurement) {
 	}
 	if c.State.Worse(OK) {
 		c.StillWorks = m.checks[i].StillWorks
+		if found.StillWorks != nil {
+			c.StillWorks = found.StillWorks
+		}
 	}
 	components := slices.Clone(before.Components)
 	components[i] = c

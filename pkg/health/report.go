@@ -62,8 +62,16 @@ type Component struct {
 	LastError     string      `json:"lastError,omitempty"`
 	LastErrorTime metav1.Time `json:"lastErrorTime"`
 	// StillWorks says what works in spite of a component that is worse than OK.
-	StillWorks string `json:"stillWorks,omitempty"`
+	StillWorks []string `json:"stillWorks,omitempty"`
 }
+
+// What people want to know whether it still works.
+const (
+	Traffic = "containers reach each other"
+	Reading = "objects can be read"
+	// Changing: what was accepted is not lost, and is done as soon as it can be.
+	Changing = "changes are accepted, and done when all is well again"
+)
 
 // Report is the health of all components at one moment. It is never changed
 // once it was handed out.
@@ -79,7 +87,8 @@ type Report struct {
 	Ready bool `json:"ready"`
 	// Message names what is not OK; empty where all is.
 	Message string `json:"message,omitempty"`
-	// StillWorks says what works all the same, while State is not OK.
+	// StillWorks says what works all the same, while State is not OK: what
+	// none of the components that are worse than OK takes away.
 	StillWorks []string `json:"stillWorks,omitempty"`
 	// Components are in the order of their registration.
 	Components []Component `json:"components"`
@@ -114,10 +123,11 @@ func summarise(before Report, checks []Check, components []Component, now time.T
 		if !c.State.Worse(OK) {
 			continue
 		}
-		wrong = append(wrong, c.Name+" is "+strings.ToLower(string(c.State)))
-		if c.StillWorks != "" && !slices.Contains(r.StillWorks, c.StillWorks) {
-			r.StillWorks = append(r.StillWorks, c.StillWorks)
+		if len(wrong) == 0 {
+			r.StillWorks = slices.Clone(c.StillWorks)
 		}
+		wrong = append(wrong, c.Name+" is "+strings.ToLower(string(c.State)))
+		r.StillWorks = slices.DeleteFunc(r.StillWorks, func(s string) bool { return !slices.Contains(c.StillWorks, s) })
 	}
 	r.Message = strings.Join(wrong, ", ")
 	r.Since = before.Since
