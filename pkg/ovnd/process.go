@@ -83,6 +83,10 @@ func (p *process) wait(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// An earlier wait that was given up has left its deadline.
+	if err := p.file.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
 	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	err = raw.Read(func(fd uintptr) bool {
