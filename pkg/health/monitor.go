@@ -154,28 +154,37 @@ func (m *Monitor) keepMeasuring(ctx context.Context, i int) {
 		case <-m.kicks[i]:
 		}
 		from := time.Now()
-		look := make(chan Measurement, 1)
-		go func() { look <- measure(ctx, c) }()
-		var found Measurement
-		late := time.NewTimer(c.timeout() + grace)
-		select {
-		case found = <-look:
-		case <-ctx.Done():
-		case <-late.C:
-			// It does not heed its deadline. There are never two looks at a
-			// time, but what is said meanwhile must be true.
-			m.record(i, Measurement{State: Unhealthy, Err: fmt.Errorf("%w within %v", errLate, c.timeout())})
-			select {
-			case found = <-look:
-			case <-ctx.Done():
-			}
-		}
-		late.Stop()
-		if ctx.Err() != nil {
+		found, ok := m.look(ctx, i)
+		if !ok {
 			return
 		}
 		m.record(i, found)
 		timer.Reset(pauseAfter(c, found, time.Since(from)))
+	}
+}
+
+// look measures a component; false where ctx ended. A look that does not heed
+// its deadline is waited for, so that there are never two at a time, but what
+// is said meanwhile is that it is late.
+func (m *Monitor) look(ctx context.Context, i int) (Measurement, bool) {
+	c := m.checks[i]
+	result := make(chan Measurement, 1)
+	go func() { result <- measure(ctx, c) }()
+	late := time.NewTimer(c.timeout() + grace)
+	defer late.Stop()
+	for {
+		select {
+		case found := <-result:
+			return found, ctx.Err() == nil
+		case <-late.C:
+			m.record(i, Measurement{State: Unhealthy, Err: fmt.Errorf("%w within %v", errLate, c.timeout())})
+		case <-ctx.Done():
+			select {
+			case <-result:
+			case <-time.After(grace):
+			}
+			return Measurement{}, false
+		}
 	}
 }
 
