@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vas-solutus/arca-network/pkg/health"
 )
 
 // options are the flags of `arca-network run`.
@@ -29,6 +31,7 @@ type options struct {
 
 	workers   int
 	metrics   string
+	health    string
 	pprof     string
 	logFormat string
 	verbosity int
@@ -83,6 +86,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.apiListen, "api-listen", "127.0.0.1:0", "address of the embedded API, on the loopback; port 0 chooses one and keeps it")
 	f.IntVar(&o.workers, "workers", 64, "attachments worked on side by side")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
+	f.StringVar(&o.health, "health-bind-address", "0", "address of /healthz and /readyz, for example 127.0.0.1:8081; 0 is off; the embedded API serves the same as "+health.Path)
 	f.StringVar(&o.pprof, "pprof-bind-address", "", "address of /debug/pprof, on the loopback, for example 127.0.0.1:6060; empty is off")
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")

@@ -64,6 +64,10 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if err := controllers.Setup(ctx, mgr, controllers.Options{
 		Northbound: northbound,
@@ -88,6 +92,8 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
+	g.Go(func() error { return monitor.Run(ctx) })
+	g.Go(func() error { return o.serveHealth(ctx, monitor) })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
 	err = g.Wait()
 	log.Info("Stopped; the daemons and their traffic go on")

@@ -48,7 +48,8 @@ The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `.`,
 		Example: `  arcactl apply -f network.yaml
   arcactl get networks,attachments
   arcactl wait --for=condition=Ready attachment/web-1
-  arcactl explain attachment/web-1`,
+  arcactl explain attachment/web-1
+  arcactl health`,
 		Version:       version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -69,6 +70,7 @@ The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `.`,
 		wait.NewCmdWait(flags, streams),
 		delete.NewCmdDelete(f, streams),
 		explainCommand(f, streams),
+		healthCommand(f, streams),
 		diff.NewCmdDiff(f, streams),
 		edit.NewCmdEdit(f, streams),
 		patch.NewCmdPatch(f, streams),

@@ -44,6 +44,8 @@ type daemon struct {
 	state   Component
 	proc    *process
 	adopted bool
+	// unready is when it was started, as long as ready has not succeeded.
+	unready time.Time
 }
 
 // settled tells whether the daemon has run for a while.
@@ -63,14 +65,38 @@ func (d *daemon) ensure(ctx context.Context) (adopted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if p != nil {
-		d.set(p)
-		d.mu.Lock()
-		d.adopted = true
-		d.mu.Unlock()
-		return true, nil
+	if p == nil {
+		return false, d.start(ctx)
 	}
-	return false, d.start(ctx)
+	d.set(p)
+	d.mu.Lock()
+	d.adopted = true
+	unready := !d.unready.IsZero()
+	d.mu.Unlock()
+	if unready {
+		return true, d.finish(ctx)
+	}
+	return true, nil
+}
+
+// finish does what is to be done once the daemon runs. One for which that fails
+// is not adopted as it is: finish is tried again, and where it goes on failing
+// for a while the daemon is ended, to be started anew.
+func (d *daemon) finish(ctx context.Context) error {
+	var err error
+	if d.ready != nil {
+		err = d.ready(ctx)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		d.unready = time.Time{}
+		return nil
+	}
+	if ctx.Err() == nil && time.Since(d.unready) > lasting {
+		err = errors.Join(err, d.proc.signal(syscall.SIGKILL))
+	}
+	return fmt.Errorf("%s: %w", d.name, err)
 }
 
 // start starts the daemon and returns when it is ready: it detaches itself
@@ -99,12 +125,10 @@ func (d *daemon) start(ctx context.Context) error {
 		return fmt.Errorf("%s ended as soon as it was started; see %s", d.name, d.logfile())
 	}
 	d.set(p)
-	if d.ready != nil {
-		if err := d.ready(ctx); err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
-		}
-	}
-	return nil
+	d.mu.Lock()
+	d.unready = time.Now()
+	d.mu.Unlock()
+	return d.finish(ctx)
 }
 
 func (d *daemon) set(p *process) {

@@ -121,6 +121,10 @@ func (e *echoes) OnDelete(table string, m model.Model) {
 // OnUpdate reports a port that came up or went down, a row of ours that
 // somebody else has changed, and a value that was taken out of a set.
 func (e *echoes) OnUpdate(table string, before, now model.Model) {
+	if table == nbdb.NBGlobalTable {
+		e.session.marks.moved()
+		return
+	}
 	row := existing{table: table, uuid: ovsdbconn.Column(now, "_uuid").String(), model: now}
 	old := existing{table: table, uuid: row.uuid, model: before}
 	owner := row.owner()

@@ -40,6 +40,7 @@ var monitored = map[string]model.Model{
 type session struct {
 	*ovsdbconn.Conn
 	echo  *echoes
+	marks marks
 	fresh bool // the database had no epoch: it is new
 }
 

@@ -143,6 +143,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		}
 		s.setSession(nil)
 		session.Close()
+		session.marks.end()
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ type change struct {
 	owner  Owner
 	rows   []Row
 	strays bool
+	mark   bool
 	done   chan outcome
 }
 
@@ -116,6 +117,8 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 		mark := p.mark()
 		if c.strays {
 			p.strays(nbdb.AddressSetTable, "addresses")
+		} else if c.mark {
+			p.ops = append(p.ops, session.markOps()...)
 		} else if err := p.owner(c.owner, c.rows); err != nil {
 			p.rollback(mark)
 			c.done <- outcome{err: err}

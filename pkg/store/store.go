@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
 
@@ -176,6 +177,11 @@ func (s *Store) fail(err error) {
 // Config returns the configuration of a client in this process. Its requests
 // do not leave the process, and are not limited in rate.
 func (s *Store) Config() *rest.Config { return rest.CopyConfig(s.api.config) }
+
+// Handle has the API server answer one more path, for clients that it knows.
+func (s *Store) Handle(path string, h http.Handler) {
+	s.api.server.GenericAPIServer.Handler.NonGoRestfulMux.Handle(path, h)
+}
 
 // KubeconfigPath names the file with which other programs of this machine's
 // administrator reach the API.

@@ -338,6 +338,34 @@ func (m *Manager) Check(ctx context.Context) error {
 	return nil
 }
 
+// Echo asks the database server for a sign of life, and returns how long that
+// took.
+func (m *Manager) Echo(ctx context.Context) (time.Duration, error) {
+	s, done, err := m.use()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	from := time.Now()
+	err = s.echo(ctx)
+	return time.Since(from), err
+}
+
+// RoundTrip is how long ovs-vswitchd takes to do what the database says, by a
+// change that changes nothing (Open_vSwitch.next_cfg).
+func (m *Manager) RoundTrip(ctx context.Context) (time.Duration, error) {
+	s, done, err := m.use()
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	from := time.Now()
+	if err := s.barrier(ctx); err != nil {
+		return 0, err
+	}
+	return time.Since(from), nil
+}
+
 // use is how every operation begins: it needs a session and keeps Run from
 // closing what it uses.
 func (m *Manager) use() (*session, func(), error) {

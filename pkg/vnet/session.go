@@ -15,6 +15,8 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/client"
 	"github.com/ovn-kubernetes/libovsdb/model"
 	libovsdb "github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 	"github.com/vas-solutus/arca-network/pkg/vnet/ovsdb"
 )
 
@@ -156,7 +158,7 @@ func (s *session) probe() {
 func (s *session) echo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if err := s.client.Echo(ctx); err != nil {
+	if _, err := s.client.Transact(ctx, ovsdbconn.Nothing()); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
 	return nil
