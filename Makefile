@@ -35,7 +35,7 @@ bench: deps ovn-root build ## Measure beside a bare client and the command line 
 	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(SIZES) $(ARGS)
 
 .PHONY: generate
-generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
+generate: ovn-root ## Write what is generated: deep copies, CRDs, database models, the control API.
 	hack/generate.sh
 
 .PHONY: lint
