@@ -209,7 +209,7 @@ func whatStandsAgainst(t *testing.T, w *world) {
 		})
 	}
 	_, err := w.AttachContainer(within(t, patience), change("b", func(r *controlpb.AttachContainerRequest) { r.Addresses = []string{"10.205.0.1"} }))
-	wantFields(t, err, codes.InvalidArgument, "addresses[0]")
+	wantFields(t, err, codes.InvalidArgument, "addresses")
 	cleanUp(t, w, "full", "a")
 	cleanUp(t, w, "taken", "holder")
 }

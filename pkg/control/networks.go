@@ -123,10 +123,8 @@ func (s *Server) deleteNetwork(ctx context.Context, id string) (existed bool, er
 		return true, inUse(n, containers, "detach them first")
 	}
 	uid := n.GetUID()
-	if err := s.api.Delete(ctx, n, client.Preconditions{UID: &uid}); err != nil {
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-			return true, nil
-		}
+	err = s.api.Delete(ctx, n, client.Preconditions{UID: &uid})
+	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return true, err
 	}
 	unlock()

@@ -166,10 +166,8 @@ func (s *Server) takeBack(ctx context.Context, sub *subscription, have object) {
 func (s *Server) remove(ctx context.Context, sub *subscription, have object) error {
 	uid := have.GetUID()
 	err := s.api.Delete(ctx, have, client.Preconditions{UID: &uid})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // that object is gone; another may have its name by now
-	}
-	if err != nil {
+	// A conflict: that object is gone, and another has its name by now.
+	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return err
 	}
 	return s.awaitDeleted(ctx, sub, have)
@@ -180,9 +178,11 @@ func (s *Server) remove(ctx context.Context, sub *subscription, have object) err
 func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have object) error {
 	waits, cancel := s.answerInTime(ctx)
 	defer cancel()
-	// It may have gone before the subscription began.
-	err := s.api.Get(waits, client.ObjectKeyFromObject(have), have.DeepCopyObject().(object))
-	if apierrors.IsNotFound(err) {
+	// It may have gone before the subscription began. What the cache still has is
+	// waited for all the same: the next call looks there.
+	now := have.DeepCopyObject().(object)
+	err := s.api.Get(waits, client.ObjectKeyFromObject(have), now)
+	if (apierrors.IsNotFound(err) || err == nil && now.GetUID() != have.GetUID()) && !s.cached(waits, have) {
 		return nil
 	}
 	missing := metav1.Condition{Type: v1alpha1.ConditionDeleting, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonCleaningUp, Message: "what was made for it is being removed"}
@@ -208,6 +208,12 @@ func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have objec
 		return unfinished(waits, have, missing)
 	}
 	return err
+}
+
+// cached tells whether the cache has the object of that UID.
+func (s *Server) cached(ctx context.Context, o object) bool {
+	known := o.DeepCopyObject().(object)
+	return s.cache.Get(ctx, client.ObjectKeyFromObject(o), known) == nil && known.GetUID() == o.GetUID()
 }
 
 // inUse refuses to delete a network, and names its containers.

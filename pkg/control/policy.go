@@ -52,7 +52,7 @@ func policyOf(r *controlpb.SetNetworkPolicyRequest) (*v1alpha1.Policy, fieldMap,
 			fields.addWhole(path+".peers[0]", prefix+"."+source)
 		}
 		if r.GetRules()[i].GetPort() != 0 {
-			fields.add(path+".ports[0]", prefix+".port")
+			fields.addWhole(path+".ports[0]", prefix+".port")
 		}
 		fields.add(path, prefix)
 		*list = append(*list, out)

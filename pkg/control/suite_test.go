@@ -41,7 +41,13 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
-func TestMain(m *testing.M) { ovntest.Main(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		fmt.Fprintln(os.Stderr, serveUntilKilled(dir))
+		os.Exit(1)
+	}
+	ovntest.Main(m)
+}
 
 // world is a store, real OVS and OVN, the controllers, the server on a unix
 // socket, and a client of it.
@@ -55,6 +61,9 @@ type world struct {
 // logger writes errors and what is said at level 0 to the test's log. It does
 // not keep t: something may be said after the test's end.
 func logger(t testing.TB) logr.Logger {
+	if _, fuzzing := t.(*testing.F); fuzzing {
+		return logr.Discard() // it may not be asked for its context
+	}
 	return funcr.New(func(prefix, args string) {
 		if t.Context().Err() == nil && (testing.Verbose() || !strings.Contains(args, "Call finished")) {
 			t.Log(prefix, args)
@@ -96,7 +105,7 @@ func newScheme(t testing.TB) *kruntime.Scheme {
 
 // startWorld starts a store and a server, with whatever setup adds to make
 // objects come true.
-func startWorld(t testing.TB, setup func(context.Context, ctrl.Manager, *errgroup.Group) error) *world {
+func startWorld(t testing.TB, setup setup) *world {
 	t.Helper()
 	crds, err := crd.All()
 	if err != nil {
@@ -109,7 +118,7 @@ func startWorld(t testing.TB, setup func(context.Context, ctrl.Manager, *errgrou
 		t.Fatal(err)
 	}
 	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s")}
-	w.serve(t, rest, scheme, setup)
+	w.serve(t, rest, setup)
 	if w.Client, err = control.Dial(w.socket, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -117,17 +126,8 @@ func startWorld(t testing.TB, setup func(context.Context, ctrl.Manager, *errgrou
 	return w
 }
 
-func (w *world) serve(t testing.TB, rest *rest.Config, scheme *kruntime.Scheme, setup func(context.Context, ctrl.Manager, *errgroup.Group) error) {
+func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
 	t.Helper()
-	again := true
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
-		Scheme: scheme, Logger: logger(t),
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &again},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &errgroup.Group{}
 	w.stop = func() {
@@ -138,21 +138,41 @@ func (w *world) serve(t testing.TB, rest *rest.Config, scheme *kruntime.Scheme, 
 		w.stop = func() {}
 	}
 	t.Cleanup(func() { w.stop() })
-	if err := setup(ctx, mgr, g); err != nil {
+	if err := serve(ctx, g, rest, w.api, w.socket, logger(t), setup); err != nil {
 		t.Fatal(err)
 	}
-	server, err := control.New(ctx, control.Options{
-		API: w.api, Cache: mgr.GetCache(), Log: logger(t), Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
+}
+
+// setup adds what makes objects come true.
+type setup func(context.Context, ctrl.Manager, *errgroup.Group) error
+
+// serve runs the server and what setup adds, until ctx is done.
+func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, log logr.Logger, setup setup) error {
+	again := true
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme: api.Scheme(), Logger: log,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &again},
 	})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	listener, err := transport.Listen(ctx, w.socket, transport.Options{})
+	if err := setup(ctx, mgr, g); err != nil {
+		return err
+	}
+	server, err := control.New(ctx, control.Options{
+		API: api, Cache: mgr.GetCache(), Log: log, Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
+	})
 	if err != nil {
-		t.Fatal(err)
+		return err
+	}
+	listener, err := transport.Listen(ctx, socket, transport.Options{})
+	if err != nil {
+		return err
 	}
 	g.Go(func() error { return mgr.Start(ctx) })
 	g.Go(func() error { return server.Run(ctx, listener) })
+	return nil
 }
 
 // within bounds a call.

@@ -92,6 +92,26 @@ func (l *unixListener) Close() error {
 	return l.err
 }
 
+// RemoveStale removes the socket that a process has left behind when it was
+// killed. One that somebody answers on is an error, none is success.
+func RemoveStale(path string) error {
+	if _, err := os.Lstat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	lock, err := lockSocket(path)
+	if err != nil {
+		return err
+	}
+	defer unlockSocket(lock)
+	if err := checkStale(path); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // checkStale tells whether something is in the way of a new socket.
 func checkStale(path string) error {
 	info, err := os.Lstat(path)
