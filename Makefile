@@ -29,6 +29,10 @@ test: ## Install what is missing and run every test.
 test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real kube-apiserver and etcd.
 	ARCA_TEST_API=kube KUBEBUILDER_ASSETS=$(CURDIR)/bin/envtest go test -count=1 ./controllers/...
 
+.PHONY: fault
+fault: deps ovn-root build ## Break things one at a time under traffic; writes test/fault/RESULTS.md. About ten minutes.
+	hack/fault.sh -markdown test/fault/RESULTS.md -json bin/fault.json
+
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
 	hack/generate.sh
