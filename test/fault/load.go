@@ -54,9 +54,28 @@ const (
 	writeEvery = 20 * time.Millisecond
 )
 
-// startLoad starts the writers. Their containers are one namespace.
+const (
+	perNetwork = 3
+	// rounds that a writer's namespaces last for before they are used again.
+	rounds = 6
+)
+
+// loadNetns is the namespace of a writer's attachment.
+func loadNetns(writer, round, i int) string {
+	return fmt.Sprintf("%s%d-%d-%d", loadPrefix, writer, round%rounds, i)
+}
+
+// loadNamespaces calls fn with each of them.
+func loadNamespaces(fn func(name string) error) (err error) {
+	for n := range writers * rounds * perNetwork {
+		err = errors.Join(err, fn(loadNetns(n/(rounds*perNetwork), n/perNetwork, n%perNetwork)))
+	}
+	return err
+}
+
+// startLoad starts the writers.
 func startLoad(w *world) (*load, error) {
-	if err := ip("netns", "add", "load"); err != nil {
+	if err := loadNamespaces(func(name string) error { return ip("netns", "add", name) }); err != nil {
 		return nil, err
 	}
 	l := &load{w: w, stop: make(chan struct{}), networks: map[string]fate{}, attachments: map[string]fate{}}
@@ -75,14 +94,14 @@ func (l *load) write(writer int) {
 		steps = append(steps, func() {
 			l.create(l.networks, network(name(round), fmt.Sprintf("10.%d.%d.0/24", 100+writer, round%256)))
 		})
-		for i := range 3 {
+		for i := range perNetwork {
 			a := fmt.Sprintf("%s-%d", name(round), i)
 			steps = append(steps, func() {
-				l.create(l.attachments, attachment(a, name(round), "load", fmt.Sprintf("w%dr%di%d", writer, round%1000, i)))
+				l.create(l.attachments, attachment(a, name(round), loadNetns(writer, round, i)))
 			})
 		}
 		if old := round - 2; old >= 0 {
-			for i := range 3 {
+			for i := range perNetwork {
 				a := fmt.Sprintf("%s-%d", name(old), i)
 				steps = append(steps, func() { l.delete(l.attachments, &v1alpha1.Attachment{}, a) })
 			}
@@ -207,10 +226,10 @@ func compare(kind string, fates map[string]fate, present []string) error {
 	return errors.Join(errs...)
 }
 
-// clean deletes what the writers have left, and their namespace.
+// clean deletes what the writers have left, and their namespaces.
 func (l *load) clean(ctx context.Context) error {
 	if err := l.w.deleteAmong(ctx, isLoad); err != nil {
 		return err
 	}
-	return ip("netns", "del", "load")
+	return loadNamespaces(func(name string) error { return ip("netns", "del", name) })
 }
