@@ -54,6 +54,16 @@ const (
 // +kubebuilder:validation:Enum=tcp;udp;sctp;icmp;any
 type PolicyProtocol string
 
+// The protocols of a rule.
+const (
+	PolicyTCP  PolicyProtocol = "tcp"
+	PolicyUDP  PolicyProtocol = "udp"
+	PolicySCTP PolicyProtocol = "sctp"
+	// PolicyICMP is ICMP for IPv4 and ICMPv6 for IPv6.
+	PolicyICMP PolicyProtocol = "icmp"
+	PolicyAny  PolicyProtocol = "any"
+)
+
 // PolicyRule is one rule.
 type PolicyRule struct {
 	// action: Allow, Deny or Reject.
