@@ -22,6 +22,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 	"github.com/vas-solutus/arca-network/pkg/policy"
+	"github.com/vas-solutus/arca-network/pkg/policy/policytest"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
@@ -40,7 +41,7 @@ func TestAgainstOracle(t *testing.T) {
 		}
 	}
 	t.Log(counts)
-	for _, outcome := range []string{passes, dropped, rejected} {
+	for _, outcome := range []string{policytest.Passes, policytest.Dropped, policytest.Rejected} {
 		if counts[outcome] == 0 {
 			t.Errorf("no attempt was to be %s: the worlds are too simple", outcome)
 		}
@@ -64,18 +65,18 @@ func check(t *testing.T, seed uint64, counts map[string]int) {
 		if protocol != "icmp" {
 			port = pick(w.r, 53, 67, 80, 443, 8000, 8042, 9000)
 		}
-		_, ok1 := from.address(is6)
-		_, ok2 := to.address(is6)
-		if from.name == to.name || !ok1 || !ok2 || from.isGateway || from.network == "" && (to.network == "" || to.isGateway) ||
-			to.isGateway && from.network != to.network || port == 67 && !to.isGateway { // no endpoint is a DHCP server
+		_, ok1 := from.Address(is6)
+		_, ok2 := to.Address(is6)
+		if from.Name == to.Name || !ok1 || !ok2 || from.IsGateway || from.Network == "" && (to.Network == "" || to.IsGateway) ||
+			to.IsGateway && from.Network != to.Network || port == 67 && !to.IsGateway { // no endpoint is a DHCP server
 			continue
 		}
-		want := oracle(w.networks, w.policies, from, to, is6, protocol, port)
+		want := policytest.Oracle(w.networks, w.policies, from, to, is6, protocol, port)
 		got, why := w.attempt(from, to, is6, protocol, port)
 		counts[got]++
 		if got != want {
 			text, _ := yaml.Marshal(w.policies)
-			t.Fatalf("seed %d: %s → %s, IPv6 %v, %s %d: %s (%s), want %s\n%s", seed, from.name, to.name, is6, protocol, port, got, why, want, text)
+			t.Fatalf("seed %d: %s → %s, IPv6 %v, %s %d: %s (%s), want %s\n%s", seed, from.Name, to.Name, is6, protocol, port, got, why, want, text)
 		}
 	}
 }
@@ -84,7 +85,7 @@ func check(t *testing.T, seed uint64, counts map[string]int) {
 type world struct {
 	r        *rand.Rand
 	networks []*v1alpha1.Network
-	hosts    []host
+	hosts    []policytest.Host
 	policies []*v1alpha1.Policy
 	acls     map[string][]nbdb.ACL // by network
 	router   []nbdb.LogicalRouterPolicy
@@ -113,29 +114,29 @@ func newWorld(t *testing.T, seed uint64) *world {
 			n.Spec.InterContainer = &no
 		}
 		w.networks = append(w.networks, n)
-		gateway := host{name: "gateway of " + name, network: name, isGateway: true, mac: topology.RouterMAC(name).String()}
+		gateway := policytest.Host{Name: "gateway of " + name, Network: name, IsGateway: true, MAC: topology.RouterMAC(name).String()}
 		for _, s := range n.Status.Subnets {
-			gateway.addresses = append(gateway.addresses, netip.MustParseAddr(s.Gateway))
+			gateway.Addresses = append(gateway.Addresses, netip.MustParseAddr(s.Gateway))
 		}
 		w.hosts = append(w.hosts, gateway)
 		for j := range 3 {
-			h := host{name: fmt.Sprint(name, j), network: name, mac: fmt.Sprintf("02:00:00:00:0%d:0%d", i, j), labels: labels.Set{}}
-			for _, g := range gateway.addresses {
+			h := policytest.Host{Name: fmt.Sprint(name, j), Network: name, MAC: fmt.Sprintf("02:00:00:00:0%d:0%d", i, j), Labels: labels.Set{}}
+			for _, g := range gateway.Addresses {
 				b := g.AsSlice()
 				b[len(b)-1] = byte(10 + j)
 				a, _ := netip.AddrFromSlice(b)
-				h.addresses = append(h.addresses, a)
+				h.Addresses = append(h.Addresses, a)
 			}
 			for _, k := range []string{"app", "tier"} {
 				if v := pick(w.r, "", "x", "y"); v != "" {
-					h.labels[k] = v
+					h.Labels[k] = v
 				}
 			}
 			w.hosts = append(w.hosts, h)
 		}
 	}
 	for _, a := range []string{"192.0.2.7", "2001:db8::7"} {
-		w.hosts = append(w.hosts, host{name: "outside " + a, addresses: []netip.Addr{netip.MustParseAddr(a)}})
+		w.hosts = append(w.hosts, policytest.Host{Name: "outside " + a, Addresses: []netip.Addr{netip.MustParseAddr(a)}})
 	}
 	w.addPolicies()
 	w.compile(t)
@@ -222,8 +223,8 @@ func (w *world) compile(t *testing.T) {
 	}
 	var endpoints []policy.Endpoint
 	for _, h := range w.hosts {
-		if h.network != "" && !h.isGateway {
-			endpoints = append(endpoints, policy.Endpoint{Network: h.network, Labels: h.labels})
+		if h.Network != "" && !h.IsGateway {
+			endpoints = append(endpoints, policy.Endpoint{Network: h.Network, Labels: h.Labels})
 		}
 	}
 	survey := policy.Look(w.policies, endpoints)
@@ -281,24 +282,24 @@ func (w *world) put(set, value string) {
 }
 
 // join puts an endpoint's addresses where its labels say, as its reconciler does.
-func (w *world) join(t *testing.T, h host, program *policy.Program) {
+func (w *world) join(t *testing.T, h policytest.Host, program *policy.Program) {
 	t.Helper()
-	if h.network == "" || h.isGateway {
+	if h.Network == "" || h.IsGateway {
 		return
 	}
 	for _, p := range w.policies {
 		subject, _ := policy.SubjectSelector(p)
 		for key, s := range policy.Selectors(p) {
-			if !s.Matches(h.labels) {
+			if !s.Matches(h.Labels) {
 				continue
 			}
-			for _, a := range h.addresses {
-				for _, m := range policy.Memberships(key, "uid-"+h.network, key == subject.Key, a.String()) {
+			for _, a := range h.Addresses {
+				for _, m := range policy.Memberships(key, "uid-"+h.Network, key == subject.Key, a.String()) {
 					if _, there := w.sets[m.ID]; !there {
-						t.Fatalf("%s is to join %s, which no row makes", h.name, m.ID)
+						t.Fatalf("%s is to join %s, which no row makes", h.Name, m.ID)
 					}
-					if !program.Networks[h.network] && key == subject.Key {
-						t.Fatalf("%s is selected, and its network has no gate", h.name)
+					if !program.Networks[h.Network] && key == subject.Key {
+						t.Fatalf("%s is selected, and its network has no gate", h.Name)
 					}
 					w.put(m.ID, m.Value)
 				}
@@ -309,58 +310,58 @@ func (w *world) join(t *testing.T, h host, program *policy.Program) {
 
 // attempt sends a packet from one host to another, and a reply back, through
 // switches and router as OVN would. It tells where it ended.
-func (w *world) attempt(from, to host, is6 bool, protocol string, port int) (outcome, why string) {
-	source, _ := from.address(is6)
-	destination, _ := to.address(is6)
+func (w *world) attempt(from, to policytest.Host, is6 bool, protocol string, port int) (outcome, why string) {
+	source, _ := from.Address(is6)
+	destination, _ := to.Address(is6)
 	there := packet{src: source, dst: destination, protocol: protocol, srcPort: 40000, dstPort: port}
-	if action, why := w.walk(from, to, there, false); action != passes {
+	if action, why := w.walk(from, to, there, false); action != policytest.Passes {
 		return action, why
 	}
 	back := packet{src: destination, dst: source, protocol: protocol, srcPort: port, dstPort: 40000}
-	if action, why := w.walk(to, from, back, true); action != passes {
+	if action, why := w.walk(to, from, back, true); action != policytest.Passes {
 		return "reply " + action, why
 	}
-	return passes, ""
+	return policytest.Passes, ""
 }
 
 // walk sends one packet. At an endpoint's own port an established packet is
 // not judged where the switch is stateful; at a router port nothing is tracked.
-func (w *world) walk(from, to host, p packet, established bool) (outcome, why string) {
-	routed := from.network != to.network || to.isGateway || from.isGateway
-	if from.network != "" && !from.isGateway {
-		p.srcMAC, p.dstMAC = from.mac, to.mac
+func (w *world) walk(from, to policytest.Host, p packet, established bool) (outcome, why string) {
+	routed := from.Network != to.Network || to.IsGateway || from.IsGateway
+	if from.Network != "" && !from.IsGateway {
+		p.srcMAC, p.dstMAC = from.MAC, to.MAC
 		if routed {
-			p.dstMAC = topology.RouterMAC(from.network).String()
+			p.dstMAC = topology.RouterMAC(from.Network).String()
 		}
-		if !(established && w.stateful(from.network)) {
-			if out := w.acl(from.network, nbdb.ACLDirectionFromLport, p); out != passes {
-				return out, "sending from " + from.network
+		if !(established && w.stateful(from.Network)) {
+			if out := w.acl(from.Network, nbdb.ACLDirectionFromLport, p); out != policytest.Passes {
+				return out, "sending from " + from.Network
 			}
 		}
 		if routed {
-			if out := w.acl(from.network, nbdb.ACLDirectionToLport, p); out != passes {
-				return out, "leaving " + from.network + " for the router"
+			if out := w.acl(from.Network, nbdb.ACLDirectionToLport, p); out != policytest.Passes {
+				return out, "leaving " + from.Network + " for the router"
 			}
 		}
 	}
-	if routed && !to.isGateway && !from.isGateway {
+	if routed && !to.IsGateway && !from.IsGateway {
 		if !w.routes(p) {
-			return dropped, "in the router"
+			return policytest.Dropped, "in the router"
 		}
 	}
-	if to.network == "" || to.isGateway {
-		return passes, ""
+	if to.Network == "" || to.IsGateway {
+		return policytest.Passes, ""
 	}
 	if routed {
-		p.srcMAC, p.dstMAC = topology.RouterMAC(to.network).String(), to.mac
-		if out := w.acl(to.network, nbdb.ACLDirectionFromLport, p); out != passes {
-			return out, "entering " + to.network + " from the router"
+		p.srcMAC, p.dstMAC = topology.RouterMAC(to.Network).String(), to.MAC
+		if out := w.acl(to.Network, nbdb.ACLDirectionFromLport, p); out != policytest.Passes {
+			return out, "entering " + to.Network + " from the router"
 		}
 	}
-	if established && w.stateful(to.network) {
-		return passes, ""
+	if established && w.stateful(to.Network) {
+		return policytest.Passes, ""
 	}
-	return w.acl(to.network, nbdb.ACLDirectionToLport, p), "arriving in " + to.network
+	return w.acl(to.Network, nbdb.ACLDirectionToLport, p), "arriving in " + to.Network
 }
 
 func (w *world) stateful(network string) bool {
@@ -383,8 +384,8 @@ func (w *world) acl(network, direction string, p packet) string {
 }
 
 var outcomes = map[string]string{
-	nbdb.ACLActionAllow: passes, nbdb.ACLActionAllowRelated: passes, nbdb.ACLActionAllowStateless: passes,
-	nbdb.ACLActionDrop: dropped, nbdb.ACLActionReject: rejected,
+	nbdb.ACLActionAllow: policytest.Passes, nbdb.ACLActionAllowRelated: policytest.Passes, nbdb.ACLActionAllowStateless: policytest.Passes,
+	nbdb.ACLActionDrop: policytest.Dropped, nbdb.ACLActionReject: policytest.Rejected,
 }
 
 func (w *world) routes(p packet) bool {

@@ -1,7 +1,10 @@
 // Copyright The Arca Network Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package policy_test
+// Package policytest owns an oracle that says what policies mean, from the
+// objects alone: tests compare what was compiled, and real traffic, with it. It
+// must share no code with package policy, and must not be used outside of tests.
+package policytest
 
 import (
 	"cmp"
@@ -14,43 +17,44 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
 
-// host is an end of traffic: an endpoint, a network's gateway, or something
+// Host is an end of traffic: an endpoint, a network's gateway, or something
 // outside, which has no network.
-type host struct {
-	name      string
-	network   string
-	isGateway bool
-	labels    labels.Set
-	mac       string
-	addresses []netip.Addr
+type Host struct {
+	Name      string
+	Network   string
+	IsGateway bool
+	Labels    labels.Set
+	MAC       string
+	Addresses []netip.Addr
 }
 
-func (h host) address(is6 bool) (netip.Addr, bool) {
-	i := slices.IndexFunc(h.addresses, func(a netip.Addr) bool { return a.Is6() == is6 })
+// Address is the host's address of a family, if it has one.
+func (h Host) Address(is6 bool) (netip.Addr, bool) {
+	i := slices.IndexFunc(h.Addresses, func(a netip.Addr) bool { return a.Is6() == is6 })
 	if i < 0 {
 		return netip.Addr{}, false
 	}
-	return h.addresses[i], true
+	return h.Addresses[i], true
 }
 
 // Outcomes of an attempt to connect.
 const (
-	passes   = "passes"
-	dropped  = "dropped"
-	rejected = "rejected"
+	Passes   = "passes"
+	Dropped  = "dropped"
+	Rejected = "rejected"
 )
 
-// oracle says what policies mean, from their description alone: it shares no
+// Oracle says what policies mean, from their description alone: it shares no
 // code with what it is compared with.
-func oracle(networks []*v1alpha1.Network, policies []*v1alpha1.Policy, from, to host, is6 bool, protocol string, port int) string {
-	source, _ := from.address(is6)
-	destination, _ := to.address(is6)
+func Oracle(networks []*v1alpha1.Network, policies []*v1alpha1.Policy, from, to Host, is6 bool, protocol string, port int) string {
+	source, _ := from.Address(is6)
+	destination, _ := to.Address(is6)
 	ordered := slices.Clone(policies)
 	slices.SortFunc(ordered, func(a, b *v1alpha1.Policy) int {
 		return cmp.Or(cmp.Compare(a.Spec.Priority, b.Spec.Priority),
 			a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
-	service := to.isGateway && (port == 53 && protocol != "sctp" || port == 67 && protocol == "udp")
+	service := to.IsGateway && (port == 53 && protocol != "sctp" || port == 67 && protocol == "udp")
 	out, in := v1alpha1.PolicyAction(""), v1alpha1.PolicyAction("")
 	for _, p := range ordered {
 		if out == "" && isFor(p, from) {
@@ -62,44 +66,44 @@ func oracle(networks []*v1alpha1.Network, policies []*v1alpha1.Policy, from, to 
 	}
 	switch {
 	case out == v1alpha1.PolicyDeny:
-		return dropped
+		return Dropped
 	case out == v1alpha1.PolicyReject:
-		return rejected
+		return Rejected
 	case in == v1alpha1.PolicyDeny:
-		return dropped
+		return Dropped
 	case in == v1alpha1.PolicyReject:
-		return rejected
+		return Rejected
 	case out == v1alpha1.PolicyAllow || in == v1alpha1.PolicyAllow:
-		return passes
-	case to.isGateway || from.network == "" || to.network == "":
-		return passes
-	case from.network != to.network:
-		return dropped
+		return Passes
+	case to.IsGateway || from.Network == "" || to.Network == "":
+		return Passes
+	case from.Network != to.Network:
+		return Dropped
 	}
 	for _, n := range networks {
-		if n.Name == from.network && n.Spec.InterContainer != nil && !*n.Spec.InterContainer {
-			return dropped
+		if n.Name == from.Network && n.Spec.InterContainer != nil && !*n.Spec.InterContainer {
+			return Dropped
 		}
 	}
-	return passes
+	return Passes
 }
 
-func isFor(p *v1alpha1.Policy, h host) bool {
-	if h.network == "" || h.isGateway {
+func isFor(p *v1alpha1.Policy, h Host) bool {
+	if h.Network == "" || h.IsGateway {
 		return false
 	}
 	if p.Spec.Selector != nil {
 		return selects(p.Spec.Selector, h)
 	}
-	return p.Spec.Network == h.network
+	return p.Spec.Network == h.Network
 }
 
-func selects(s *metav1.LabelSelector, h host) bool {
-	if h.network == "" || h.isGateway {
+func selects(s *metav1.LabelSelector, h Host) bool {
+	if h.Network == "" || h.IsGateway {
 		return false
 	}
 	for k, v := range s.MatchLabels {
-		if h.labels[k] != v {
+		if h.Labels[k] != v {
 			return false
 		}
 	}
@@ -109,7 +113,7 @@ func selects(s *metav1.LabelSelector, h host) bool {
 // decide finds the first rule that matches. DNS and DHCP on the gateway are
 // decided by rules alone that name them: by port, and not by the name of a
 // network.
-func decide(rules []v1alpha1.PolicyRule, peer host, address netip.Addr, protocol string, port int, service bool) v1alpha1.PolicyAction {
+func decide(rules []v1alpha1.PolicyRule, peer Host, address netip.Addr, protocol string, port int, service bool) v1alpha1.PolicyAction {
 	for _, r := range rules {
 		if r.Protocol != "" && r.Protocol != "any" && string(r.Protocol) != protocol {
 			continue
@@ -132,14 +136,14 @@ func decide(rules []v1alpha1.PolicyRule, peer host, address netip.Addr, protocol
 	return ""
 }
 
-func isPeer(x v1alpha1.PolicyPeer, h host, address netip.Addr, service bool) bool {
+func isPeer(x v1alpha1.PolicyPeer, h Host, address netip.Addr, service bool) bool {
 	switch {
 	case x.Internet:
-		return h.network == ""
+		return h.Network == ""
 	case x.Selector != nil:
 		return selects(x.Selector, h)
 	case x.Network != "":
-		return x.Network == h.network && !service
+		return x.Network == h.Network && !service
 	}
 	for _, e := range x.Except {
 		if netip.MustParsePrefix(e).Contains(address) {
