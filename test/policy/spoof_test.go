@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +79,48 @@ func spoof(t *testing.T, w *world, liar, victim, other policytest.Host) {
 			}
 		})
 	}
+}
+
+// TestRogueRouter: OVN lets a neighbour's router advertisement pass, above
+// every ACL; an endpoint's kernel takes nothing from it. One that was told to
+// listen shows that the advertisement is a good one.
+func TestRogueRouter(t *testing.T) {
+	w := newWorld(t)
+	w.network(t, "web", false, "fd00:1::/64")
+	liar, victim, naive := w.endpoint(t, "liar", "web", nil), w.endpoint(t, "victim", "web", nil), w.endpoint(t, "naive", "web", nil)
+	if err := w.spaces["naive"].do(func() error {
+		return os.WriteFile("/proc/sys/net/ipv6/conf/eth0/accept_ra", []byte("1"), 0o600)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	mouth, me := open(t, w.spaces["liar"]), endOf(t, liar)
+	for limit := time.Now().Add(patience); !believes(t, w.spaces["naive"]); time.Sleep(50 * time.Millisecond) {
+		for _, to := range []policytest.Host{victim, naive} {
+			send(t, mouth, routerAdvertisement(me, endOf(t, to)))
+		}
+		if time.Now().After(limit) {
+			t.Fatal("nobody takes the advertisement")
+		}
+	}
+	if believes(t, w.spaces["victim"]) {
+		t.Error("the endpoint has an address of the rogue router's prefix")
+	}
+}
+
+// believes tells whether a namespace has an address of the rogue prefix.
+func believes(t *testing.T, s *space) bool {
+	t.Helper()
+	found := false
+	if err := s.do(func() error {
+		addresses, err := net.InterfaceAddrs()
+		for _, a := range addresses {
+			found = found || strings.HasPrefix(a.String(), "2001:db8:bad:")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // marks makes every frame another.
@@ -215,6 +259,18 @@ func advertise(from, whose, to end, mark []byte) []byte {
 	out = append(append(append(out, 200, 2), mark...), 0, 0)
 	binary.BigEndian.PutUint16(out[2:], transportChecksum(from.v6, to.v6, unix.IPPROTO_ICMPV6, out))
 	return ethernet(from.mac, to.mac, unix.ETH_P_IPV6, ip6(from.v6, to.v6, unix.IPPROTO_ICMPV6, 255, out))
+}
+
+// routerAdvertisement says that from is a router, and what addresses to take.
+func routerAdvertisement(from, to end) []byte {
+	source := topology.LinkLocal(from.mac)
+	out := []byte{134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0}
+	out = append(out, 3, 4, 64, 0xc0, 0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0)
+	out = append(out, netip.MustParseAddr("2001:db8:bad::").AsSlice()...)
+	out = append(append(out, 1, 1), from.mac...)
+	destination := topology.LinkLocal(to.mac)
+	binary.BigEndian.PutUint16(out[2:], transportChecksum(source, destination, unix.IPPROTO_ICMPV6, out))
+	return ethernet(from.mac, to.mac, unix.ETH_P_IPV6, ip6(source, destination, unix.IPPROTO_ICMPV6, 255, out))
 }
 
 func transportChecksum(from, to netip.Addr, protocol byte, payload []byte) uint16 {
