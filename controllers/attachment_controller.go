@@ -123,7 +123,9 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	a := &v1alpha1.Attachment{}
 	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.joined(req.Name)
+			if r.Policies.Left(req.Name) {
+				r.PolicyTrigger.Enqueue(allPolicies)
+			}
 			attachments, networks := r.Book.ReleaseAttachment(req.Name)
 			r.Trigger.Enqueue(attachments...)
 			r.Networks.Enqueue(networks...)
@@ -207,29 +209,22 @@ func (r *AttachmentReconciler) plug(ctx context.Context, a *v1alpha1.Attachment)
 // write writes an attachment's rows, with its address in the sets of the
 // policies that select it.
 func (r *AttachmentReconciler) write(ctx context.Context, a *v1alpha1.Attachment, n *v1alpha1.Network, rows []ovnsync.Row) error {
-	members, needs, news := r.Policies.Place(a, n)
-	rows[0].Members, rows[0].Needs = append(rows[0].Members, members...), needs
+	place := r.Policies.Place(a, n)
+	rows[0].Members, rows[0].Needs = append(rows[0].Members, place.Members...), place.Needs
 	_, err := r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows)
 	var missing *ovnsync.MissingParentError
 	if errors.As(err, &missing) && (missing.Table == nbdb.AddressSetTable || missing.Table == nbdb.ACLTable) {
 		r.Policies.Await(a.Name)
-		news = true
+		place.News = true
 	}
-	if news {
+	if place.News || err == nil && r.Policies.Joined(a.Name, place) {
 		r.PolicyTrigger.Enqueue(allPolicies)
 	}
-	if err == nil {
-		r.joined(a.Name)
+	if r.Policies.Stale(place) {
+		// Policies were published meanwhile, maybe without a sight of this one.
+		r.Trigger.Enqueue(a.Name)
 	}
 	return err
-}
-
-// joined tells policies that wait for an endpoint that it is in their sets, or
-// is no more.
-func (r *AttachmentReconciler) joined(name string) {
-	if r.Policies.Joined(name) {
-		r.PolicyTrigger.Enqueue(allPolicies)
-	}
 }
 
 // networkRefuses tells why an attachment cannot be accepted for its network's

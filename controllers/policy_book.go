@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"maps"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -31,8 +32,11 @@ type PolicyBook struct {
 	subjects  map[string]bool
 	places    map[string][]string // networks with selected endpoints, by key
 	networks  map[string]bool
-	// joining are the attachments that are to join a selector's sets yet.
-	joining map[string]map[string]bool
+	// edition counts what was published.
+	edition int
+	// joining are the attachments that are to join a selector's sets yet, with
+	// the edition since which they are.
+	joining map[string]map[string]int
 	// waiting are the attachments to look at once the rows are written.
 	waiting map[string]bool
 	// distrusted: somebody else changed a row, and may have taken addresses out.
@@ -41,7 +45,7 @@ type PolicyBook struct {
 
 // NewPolicyBook returns an empty book.
 func NewPolicyBook() *PolicyBook {
-	return &PolicyBook{joining: map[string]map[string]bool{}, waiting: map[string]bool{}}
+	return &PolicyBook{joining: map[string]map[string]int{}, waiting: map[string]bool{}}
 }
 
 // Load fills the book once. No attachment is written before: without it an
@@ -94,6 +98,7 @@ func (b *PolicyBook) Publish(s *policySnapshot) {
 		b.distrusted = false
 	}
 	b.enter(s)
+	b.edition++
 	for i := range s.attachments {
 		a := &s.attachments[i]
 		for key, selector := range changed {
@@ -103,37 +108,47 @@ func (b *PolicyBook) Publish(s *policySnapshot) {
 			b.waiting[a.Name] = true
 			if added[key] {
 				if b.joining[key] == nil {
-					b.joining[key] = map[string]bool{}
+					b.joining[key] = map[string]int{}
 				}
-				b.joining[key][a.Name] = true
+				b.joining[key][a.Name] = b.edition
 			}
 		}
 	}
 }
 
+// Place is where an attachment's endpoint belongs.
+type Place struct {
+	Members []ovnsync.Member
+	Needs   []ovnsync.Reference
+	// News tells that policies have to be looked at again: it is the first in
+	// its network that some selector selects.
+	News    bool
+	edition int
+}
+
 // Place returns the sets that an attachment's endpoint belongs into and the
-// rows that must be there before its port. news tells that policies have to be
-// looked at again: it is the first in its network that some selector selects.
-func (b *PolicyBook) Place(a *v1alpha1.Attachment, network *v1alpha1.Network) (members []ovnsync.Member, needs []ovnsync.Reference, news bool) {
+// rows that must be there before its port.
+func (b *PolicyBook) Place(a *v1alpha1.Attachment, network *v1alpha1.Network) Place {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	out := Place{edition: b.edition}
 	if b.networks[network.Name] {
-		needs = append(needs, policy.Gate(network.Name))
+		out.Needs = append(out.Needs, policy.Gate(network.Name))
 	}
 	if len(b.selectors) == 0 {
-		return nil, needs, false
+		return out
 	}
 	addresses := endpointAddresses(a)
 	for _, key := range slices.Sorted(maps.Keys(b.selectors)) {
 		if !b.selectors[key].Matches(labels.Set(a.Labels)) {
 			continue
 		}
-		news = news || !slices.Contains(b.places[key], network.Name)
+		out.News = out.News || !slices.Contains(b.places[key], network.Name)
 		for _, address := range addresses {
-			members = append(members, policy.Memberships(key, string(network.UID), b.subjects[key], address)...)
+			out.Members = append(out.Members, policy.Memberships(key, string(network.UID), b.subjects[key], address)...)
 		}
 	}
-	return members, needs, news
+	return out
 }
 
 // endpointAddresses are all addresses that port security lets an endpoint use.
@@ -157,6 +172,13 @@ func (b *PolicyBook) Distrust() {
 	b.distrusted = true
 }
 
+// Stale tells whether policies were published after a place was asked for.
+func (b *PolicyBook) Stale(p Place) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return p.edition != b.edition
+}
+
 // Await notes that an attachment waits for rows of policies.
 func (b *PolicyBook) Await(attachment string) {
 	b.mu.Lock()
@@ -173,13 +195,26 @@ func (b *PolicyBook) Written() []string {
 	return out
 }
 
-// Joined notes that an attachment is in all its sets, or is no more. complete
-// tells that nobody is missing in some selector's sets any longer.
-func (b *PolicyBook) Joined(attachment string) (complete bool) {
+// Joined notes that an attachment is where it belongs, as of a place that was
+// asked for before. complete tells that nobody is missing in some selector's
+// sets any longer.
+func (b *PolicyBook) Joined(attachment string, p Place) (complete bool) {
+	return b.settle(attachment, p.edition)
+}
+
+// Left notes that an attachment is no more.
+func (b *PolicyBook) Left(attachment string) (complete bool) {
+	return b.settle(attachment, math.MaxInt)
+}
+
+func (b *PolicyBook) settle(attachment string, edition int) (complete bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for key, names := range b.joining {
-		if delete(names, attachment); len(names) == 0 {
+		if since, is := names[attachment]; is && since <= edition {
+			delete(names, attachment)
+		}
+		if len(names) == 0 {
 			delete(b.joining, key)
 			complete = true
 		}
