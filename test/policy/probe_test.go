@@ -37,6 +37,9 @@ func (p *probe) String() string {
 	return fmt.Sprintf("%s → %s, %s %s %d", p.from.Name, p.to.Name, family, p.protocol, p.port)
 }
 
+// tags makes every SCTP probe another.
+var tags uint32
+
 // run makes all attempts at once and waits until each is decided; what is not
 // within the time was dropped.
 func run(spaces map[string]*space, seen *sctpSeen, probes []*probe, within time.Duration) error {
@@ -44,8 +47,9 @@ func run(spaces map[string]*space, seen *sctpSeen, probes []*probe, within time.
 	for len(probes) > 0 {
 		now := probes[:min(atOnce, len(probes))]
 		probes = probes[len(now):]
-		for i, p := range now {
-			p.outcome, p.why, p.tag = "", nil, uint32(time.Now().UnixNano())<<10|uint32(i)
+		for _, p := range now {
+			tags++
+			p.outcome, p.why, p.tag = "", nil, tags
 			if err := spaces[p.from.Name].do(p.open); err != nil {
 				return fmt.Errorf("%v: %w", p, err)
 			}

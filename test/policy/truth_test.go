@@ -73,12 +73,16 @@ func TestTruthTable(t *testing.T) {
 			w.settled(t)
 			probes := w.everything()
 			wrong := w.compare(t, seen, probes, policies, 2*time.Second, false)
+			first := len(wrong)
+			for _, p := range wrong {
+				t.Logf("once more: %v was %s (%v)", p, p.outcome, p.why)
+			}
 			wrong = w.compare(t, seen, wrong, policies, 6*time.Second, true) // what a busy machine was too slow for
 			for _, p := range probes {
 				counts[p.outcome]++
 			}
 			total += len(probes)
-			t.Logf("%d probes, %d wrong", len(probes), len(wrong))
+			t.Logf("%d probes, %d wrong at first, %d at last", len(probes), first, len(wrong))
 			for _, p := range policies {
 				w.remove(t, p)
 			}
