@@ -118,13 +118,25 @@ func (l *load) write(writer int) {
 	}
 }
 
+// create and delete try until they are answered, as a client that must know
+// does: an attachment without its network is no fault of ours.
+
 func (l *load) create(among map[string]fate, o client.Object) {
 	name := o.GetName()
 	l.set(among, name, unknown)
-	if err := l.w.clientNow().Create(context.Background(), o); err == nil {
-		l.acknowledge(among, name, there)
-	} else if l.failed(); answered(err) {
-		l.note(fmt.Errorf("creating %s: %w", name, err))
+	for first := true; ; first = false {
+		err := l.w.clientNow().Create(context.Background(), o)
+		switch {
+		case err == nil, apierrors.IsAlreadyExists(err) && !first: // an earlier attempt was done, and not answered
+			l.acknowledge(among, name, there)
+			return
+		case answered(err):
+			l.note(fmt.Errorf("creating %s: %w", name, err))
+			return
+		}
+		if !l.again() {
+			return
+		}
 	}
 }
 
@@ -133,17 +145,35 @@ func (l *load) delete(among map[string]fate, o client.Object, name string) {
 	before := among[name]
 	among[name] = unknown
 	l.mu.Unlock()
-	o.SetName(name)
-	err := l.w.clientNow().Delete(context.Background(), o)
-	switch {
-	case err == nil:
-		l.acknowledge(among, name, gone)
-	case apierrors.IsNotFound(err) && before == there:
-		l.note(fmt.Errorf("%s was acknowledged, and is not found when it is deleted", name))
-	case apierrors.IsNotFound(err):
-		l.set(among, name, gone)
-	default:
-		l.failed()
+	for first := true; ; first = false {
+		o.SetName(name)
+		err := l.w.clientNow().Delete(context.Background(), o)
+		switch {
+		case err == nil:
+			l.acknowledge(among, name, gone)
+			return
+		case apierrors.IsNotFound(err) && before == there && first:
+			l.note(fmt.Errorf("%s was acknowledged, and is not found when it is deleted", name))
+			return
+		case apierrors.IsNotFound(err):
+			l.set(among, name, gone)
+			return
+		}
+		if !l.again() {
+			return
+		}
+	}
+}
+
+// again counts a write that was not acknowledged, and tells after a while
+// whether to try once more.
+func (l *load) again() bool {
+	l.failed()
+	select {
+	case <-l.stop:
+		return false
+	case <-time.After(writeEvery):
+		return true
 	}
 }
 
@@ -190,6 +220,12 @@ func (l *load) halt() {
 // check fails where something that was acknowledged is not so, once what is
 // being deleted had the time to go.
 func (l *load) check(ctx context.Context) error {
+	l.mu.Lock()
+	odd := errors.Join(l.odd...)
+	l.mu.Unlock()
+	if odd != nil {
+		return odd
+	}
 	return until(ctx, "what was acknowledged to be so", func() error {
 		networks, attachments, err := l.w.lists(ctx)
 		if err != nil {
@@ -204,7 +240,7 @@ func (l *load) check(ctx context.Context) error {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return errors.Join(append([]error{compare("network", l.networks, present), compare("attachment", l.attachments, attached)}, l.odd...)...)
+		return errors.Join(compare("network", l.networks, present), compare("attachment", l.attachments, attached))
 	})
 }
 
