@@ -51,8 +51,6 @@ func internet() addresses {
 	return addresses{v4: []string{"$" + setInternet4}, v6: []string{"$" + setInternet6}}
 }
 
-func (a addresses) empty() bool { return !a.everywhere && len(a.v4) == 0 && len(a.v6) == 0 }
-
 // and returns the addresses of both.
 func (a addresses) and(b addresses) addresses {
 	if a.everywhere || b.everywhere {

@@ -5,7 +5,6 @@ package policy
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -219,9 +218,4 @@ func (w *world) settled(t *testing.T) {
 	if _, err := ovnd.Tool(t.Context(), w.options, "ovn-nbctl", "--db="+w.stack.Endpoints().NB, "--timeout=20", "--wait=hv", "sync"); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func (w *world) tool(name string, args ...string) string {
-	out, err := ovnd.Tool(context.Background(), w.options, name, append([]string{"--db=" + w.stack.Endpoints().NB}, args...)...)
-	return fmt.Sprint(out, err)
 }
