@@ -24,7 +24,7 @@ import (
 func testBackend(t *testing.T, wrap func(server.Backend, server.Dialect, *sync.WaitGroup, *drivers.Config) server.Backend) (context.Context, server.Backend, *smalldisk.Disk) {
 	t.Helper()
 	captureLogs(logr.Discard())
-	disk := smalldisk.New(t, 16<<20)
+	disk := smalldisk.New(t, 64<<20)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() {
