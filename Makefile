@@ -39,7 +39,7 @@ fault: deps ovn-root build ## Break things one at a time under traffic; writes t
 	hack/fault.sh -markdown test/fault/RESULTS.md -json bin/fault.json
 
 .PHONY: generate
-generate: ovn-root ## Write what is generated: deep copies, CRDs, database models.
+generate: ovn-root ## Write what is generated: deep copies, CRDs, database models, the control API.
 	hack/generate.sh
 
 .PHONY: lint

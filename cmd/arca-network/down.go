@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
@@ -63,6 +64,9 @@ func (o *options) down(ctx context.Context, log logr.Logger) error {
 	defer cancel()
 	if err := o.removePorts(ctx, log); err != nil {
 		log.Error(err, "Removing ports; stopping the daemons all the same")
+	}
+	if err := transport.RemoveStale(o.controlSocket()); err != nil {
+		return err
 	}
 	return ovnd.Stop(ctx, o.daemonOptions(log))
 }

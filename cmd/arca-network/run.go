@@ -6,10 +6,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/vas-solutus/arca-network/pkg/control/transport"
 
 	"github.com/vas-solutus/arca-network/pkg/health"
 )
@@ -27,7 +30,11 @@ type options struct {
 
 	datastore  string
 	kubeconfig string
-	apiListen  string
+	apiListen  []string
+
+	listen        []string
+	tls           transport.Files
+	vsockAllowCID []uint
 
 	workers   int
 	metrics   string
@@ -40,6 +47,7 @@ type options struct {
 const (
 	defaultStateDir = "/var/lib/arca-network"
 	defaultRunDir   = "/run/arca-network"
+	controlSocket   = "control.sock"
 )
 
 func stateDirFlag(c *cobra.Command, dir *string) {
@@ -83,7 +91,12 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.nb, "nb", "", "northbound database of daemons that the system runs, for example unix:/run/ovn/ovnnb_db.sock; needs --ovs-socket")
 	f.StringVar(&o.datastore, "datastore-endpoint", "", "keep objects in this datastore instead of SQLite, in kine's form, for example etcd: http://127.0.0.1:2379")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "keep objects in the Kubernetes API of this file instead of the embedded one")
-	f.StringVar(&o.apiListen, "api-listen", "127.0.0.1:0", "address of the embedded API, on the loopback; port 0 chooses one and keeps it")
+	f.StringArrayVar(&o.apiListen, "api-listen", nil, "further address of the embedded API, which is on the loopback always: 127.0.0.1:PORT to choose its port there, unix:///PATH, vsock://:PORT, tcp://HOST:PORT or fd://N, all with TLS and a client certificate of STATE/pki; repeatable")
+	f.StringArrayVar(&o.listen, "listen", nil, "address of the control API: unix:///PATH, vsock://:PORT, tcp://HOST:PORT (needs --tls-cert, --tls-key and --tls-client-ca) or fd://N; repeatable (default unix://RUN-DIR/"+controlSocket+")")
+	f.StringVar(&o.tls.Cert, "tls-cert", "", "certificate of the control API over TCP, as arcactl certs makes it")
+	f.StringVar(&o.tls.Key, "tls-key", "", "key of --tls-cert")
+	f.StringVar(&o.tls.CA, "tls-client-ca", "", "authority of the certificates of the control API's clients over TCP")
+	f.UintSliceVar(&o.vsockAllowCID, "vsock-allow-cid", nil, "vsock context ids that may connect beside the host's, 2")
 	f.IntVar(&o.workers, "workers", 64, "attachments worked on side by side")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
 	f.StringVar(&o.health, "health-bind-address", "0", "address of /healthz and /readyz, for example 127.0.0.1:8081; 0 is off; the embedded API serves the same as "+health.Path)
@@ -124,8 +137,18 @@ func (o *options) validate() error {
 		}
 		o.node = name
 	}
+	if len(o.listen) == 0 {
+		o.listen = []string{"unix://" + o.controlSocket()}
+	}
+	for _, cid := range o.vsockAllowCID {
+		if cid > math.MaxUint32 {
+			return fmt.Errorf("--vsock-allow-cid: %d: must be a number from 0 to %d", cid, uint32(math.MaxUint32))
+		}
+	}
 	return nil
 }
+
+func (o *options) controlSocket() string { return filepath.Join(o.runDir, controlSocket) }
 
 func (o *options) run(ctx context.Context) error {
 	log, flush, err := newLogger(o.logFormat, o.verbosity)

@@ -69,6 +69,14 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	server, err := o.newControl(ctx, log, config, mgr, monitor)
+	if err != nil {
+		return err
+	}
+	listeners, err := o.listenControl(ctx, log)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if err := controllers.Setup(ctx, mgr, controllers.Options{
 		Northbound: northbound,
@@ -94,6 +102,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
+	g.Go(func() error { return server.Run(ctx, listeners...) })
 	g.Go(func() error { return monitor.Run(ctx) })
 	g.Go(func() error { return o.serveHealth(ctx, monitor) })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
@@ -127,10 +136,16 @@ func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, 
 		}
 		return config, nil, nil
 	}
+	loopback, listeners, hosts, err := o.listenAPI(ctx, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	s, err := store.Start(ctx, store.Options{
 		Dir:        o.stateDir,
 		Endpoint:   o.datastore,
-		Listen:     o.apiListen,
+		Listen:     loopback,
+		Listeners:  listeners,
+		Hosts:      hosts,
 		CRDs:       crds,
 		Finalizers: controllers.Finalizers(),
 		Log:        log.WithName("store"),

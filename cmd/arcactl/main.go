@@ -6,11 +6,15 @@
 package main
 
 import (
+	"context"
+	"net"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
 	"k8s.io/kubectl/pkg/cmd/apiresources"
 	"k8s.io/kubectl/pkg/cmd/apply"
 	"k8s.io/kubectl/pkg/cmd/delete"
@@ -21,6 +25,8 @@ import (
 	"k8s.io/kubectl/pkg/cmd/patch"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 	"k8s.io/kubectl/pkg/cmd/wait"
+
+	"github.com/vas-solutus/arca-network/pkg/control/transport"
 )
 
 // version is set by the linker.
@@ -36,6 +42,20 @@ func main() {
 	}
 }
 
+// through has an API reached by an address that a kubeconfig cannot hold.
+func through(c *rest.Config, target string) *rest.Config {
+	if target == "" {
+		return c
+	}
+	c = rest.CopyConfig(c)
+	if address, ok := strings.CutPrefix(target, "tcp://"); ok {
+		c.Host = "https://" + address
+		return c
+	}
+	c.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) { return transport.Dial(ctx, target, nil) }
+	return c
+}
+
 // command is made of kubectl's own commands: whoever knows them knows these.
 func command(streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
@@ -44,7 +64,8 @@ func command(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `arcactl applies and shows Network, Attachment and Policy objects, and explains why
 one is not ready. Its commands are those of kubectl.
 
-The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `.`,
+The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `. With --connect
+it is reached through another address, with the certificates of that file.`,
 		Example: `  arcactl apply -f network.yaml
   arcactl get networks,attachments
   arcactl wait --for=condition=Ready attachment/web-1
@@ -59,6 +80,8 @@ The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `.`,
 		*flags.KubeConfig = defaultKubeconfig
 	}
 	flags.Namespace = nil
+	connect := root.PersistentFlags().String("connect", "", "reach the API through this address of arca-network run --api-listen, for example vsock://3:6443 or unix:///run/arca-api.sock")
+	flags.WithWrapConfigFn(func(c *rest.Config) *rest.Config { return through(c, *connect) })
 	flags.AddFlags(root.PersistentFlags())
 	matched := cmdutil.NewMatchVersionFlags(flags)
 	f := cmdutil.NewFactory(matched)
@@ -69,6 +92,7 @@ The API is found by --kubeconfig, $KUBECONFIG, or ` + defaultKubeconfig + `.`,
 		describe.NewCmdDescribe(parent, f, streams),
 		wait.NewCmdWait(flags, streams),
 		delete.NewCmdDelete(f, streams),
+		certsCommand(streams),
 		explainCommand(f, streams),
 		healthCommand(f, streams),
 		diff.NewCmdDiff(f, streams),

@@ -4,9 +4,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // listen opens the port for clients outside this process. For port 0 the
@@ -31,4 +33,68 @@ func listen(address string, r *record) (net.Listener, error) {
 	}
 	r.Port = l.Addr().(*net.TCPAddr).Port
 	return l, nil
+}
+
+// together accepts from several listeners. The first is the one on the loopback,
+// whose address is that of all of them.
+type together struct {
+	all    []net.Listener
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+	err    error
+}
+
+func listenTogether(first net.Listener, others []net.Listener) net.Listener {
+	if len(others) == 0 {
+		return first
+	}
+	t := &together{all: append([]net.Listener{first}, others...), conns: make(chan net.Conn), closed: make(chan struct{})}
+	for _, l := range t.all {
+		go t.accept(l)
+	}
+	return t
+}
+
+// accept hands on connections until its listener ends, and all end with one: an
+// address that nobody listens on any more is a failure, not a smaller service.
+func (t *together) accept(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		var temporary interface{ Timeout() bool }
+		if errors.As(err, &temporary) && temporary.Timeout() {
+			continue
+		}
+		if err != nil {
+			_ = t.Close()
+			return
+		}
+		select {
+		case t.conns <- conn:
+		case <-t.closed:
+			_ = conn.Close()
+			return
+		}
+	}
+}
+
+func (t *together) Accept() (net.Conn, error) {
+	select {
+	case conn := <-t.conns:
+		return conn, nil
+	case <-t.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (t *together) Addr() net.Addr { return t.all[0].Addr() }
+
+func (t *together) Close() error {
+	t.once.Do(func() {
+		close(t.closed)
+		for _, l := range t.all {
+			t.err = errors.Join(t.err, l.Close())
+		}
+	})
+	return t.err
 }

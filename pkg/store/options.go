@@ -30,6 +30,14 @@ type Options struct {
 	// again after a restart, so that a kubeconfig stays valid.
 	Listen string
 
+	// Listeners are further ways for clients to reach the API, beside Listen: with
+	// TLS and a client certificate, as there. The store closes them.
+	Listeners []net.Listener
+
+	// Hosts are names and addresses, beside the loopback's, that the server's
+	// certificate is to be good for.
+	Hosts []string
+
 	// CRDs are installed, or upgraded to what is given here, before Start
 	// returns.
 	CRDs []*apiextensionsv1.CustomResourceDefinition

@@ -39,8 +39,8 @@ type keyPair struct {
 type pki struct{ ca, server, client *keyPair }
 
 // loadPKI reads the certificates of a state folder, and makes those that are
-// missing, unreadable, signed by another authority, or old.
-func loadPKI(dir string) (*pki, error) {
+// missing, unreadable, signed by another authority, old, or not good for hosts.
+func loadPKI(dir string, hosts []string) (*pki, error) {
 	folder := filepath.Join(dir, pkiFolder)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
@@ -55,14 +55,22 @@ func loadPKI(dir string) (*pki, error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := loadOrMake(filepath.Join(folder, "server"), ca, &x509.Certificate{
+	serving := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "arca-network-api"},
 		NotAfter:    time.Now().Add(leafLifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{"localhost"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	})
+	}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			serving.IPAddresses = append(serving.IPAddresses, ip)
+		} else {
+			serving.DNSNames = append(serving.DNSNames, h)
+		}
+	}
+	server, err := loadOrMake(filepath.Join(folder, "server"), ca, serving)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +89,7 @@ func loadPKI(dir string) (*pki, error) {
 // loadOrMake returns the pair in base.crt and base.key. signer is nil for the
 // authority itself.
 func loadOrMake(base string, signer *keyPair, template *x509.Certificate) (*keyPair, error) {
-	if pair, err := loadPair(base); err == nil && pair.usable(signer) {
+	if pair, err := loadPair(base); err == nil && pair.usable(signer, template) {
 		return pair, nil
 	}
 	pair, err := makePair(signer, template)
@@ -120,9 +128,20 @@ func parsePair(certPEM, keyPEM []byte) (*keyPair, error) {
 	return &keyPair{certPEM: certPEM, keyPEM: keyPEM, cert: both.Leaf, key: key}, nil
 }
 
-func (p *keyPair) usable(signer *keyPair) bool {
+// usable tells whether a pair is good for what the template asks, for long enough.
+func (p *keyPair) usable(signer *keyPair, template *x509.Certificate) bool {
 	if signer == nil {
 		signer = p
+	}
+	for _, ip := range template.IPAddresses {
+		if p.cert.VerifyHostname(ip.String()) != nil {
+			return false
+		}
+	}
+	for _, name := range template.DNSNames {
+		if p.cert.VerifyHostname(name) != nil {
+			return false
+		}
 	}
 	half := p.cert.NotBefore.Add(p.cert.NotAfter.Sub(p.cert.NotBefore) / 2)
 	return time.Now().Before(half) && p.cert.CheckSignatureFrom(signer.cert) == nil

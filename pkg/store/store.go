@@ -47,17 +47,25 @@ type Store struct {
 // person from other failures.
 func Start(ctx context.Context, o Options) (*Store, error) {
 	if err := o.complete(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, closeAll(o.Listeners))
 	}
 	captureLogs(o.Log)
 	s := &Store{dir: o.Dir, log: o.Log, done: make(chan struct{}), stopping: make(chan struct{})}
 	s.stop = sync.OnceFunc(s.shutdown)
 	if err := s.start(ctx, o); err != nil {
 		s.stop()
+		_ = closeAll(o.Listeners) // where it did not get that far
 		return nil, fmt.Errorf("starting the store: %w", explainFull(err, o.Dir))
 	}
 	go s.supervise()
 	return s, nil
+}
+
+func closeAll(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		err = errors.Join(err, l.Close())
+	}
+	return err
 }
 
 func (s *Store) start(ctx context.Context, o Options) (err error) {
@@ -74,7 +82,7 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 			return err
 		}
 	}
-	certificates, err := loadPKI(o.Dir)
+	certificates, err := loadPKI(o.Dir, o.Hosts)
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
@@ -93,7 +101,7 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.serve(ctx, tcp, certificates, o.Finalizers); err != nil {
+	if err := s.serve(ctx, listenTogether(tcp, o.Listeners), certificates, o.Finalizers); err != nil {
 		return err
 	}
 	// This proves that writes work, and it wakes kine up: of what happens before

@@ -1,0 +1,144 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+)
+
+func compareStrings(a, b string) int { return strings.Compare(a, b) }
+
+// AttachContainer connects a container to a network.
+func (s *Server) AttachContainer(ctx context.Context, r *controlpb.AttachContainerRequest) (*controlpb.AttachContainerResponse, error) {
+	want, fields, wrong := attachmentOf(r)
+	if err := s.refuseInvalid(ctx, want, fields, wrong); err != nil {
+		return nil, err
+	}
+	sub := s.hub.subscribe(kindAttachment, want.Name)
+	defer sub.close()
+	have := &v1alpha1.Attachment{}
+	made, err := s.createOn(ctx, sub, want, have)
+	if err != nil {
+		return nil, apiError(ctx, err, fields)
+	}
+	differs := func(o object) error {
+		if made {
+			return nil
+		}
+		if diff := compareAttachment(want, o.(*v1alpha1.Attachment), fields); len(diff) > 0 {
+			return different(have, diff)
+		}
+		return nil
+	}
+	if len(have.Status.Addresses) > 0 {
+		if err := differs(have); err != nil {
+			return nil, err
+		}
+	}
+	ready, err := s.settle(ctx, sub, have, v1alpha1.ConditionReady, fields)
+	if made && isRefusal(err) {
+		s.takeBack(ctx, sub, have)
+	}
+	if err != nil {
+		return nil, apiError(ctx, err, fields)
+	}
+	if err := differs(ready); err != nil {
+		return nil, err
+	}
+	return attachContainerResponse(ready.(*v1alpha1.Attachment)), nil
+}
+
+// createOn makes an attachment on a network that is there and stays so at least
+// until the attachment is seen.
+func (s *Server) createOn(ctx context.Context, sub *subscription, want, have *v1alpha1.Attachment) (made bool, err error) {
+	unlock, err := s.locks.read(ctx, "network/"+want.Spec.Network)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if err := s.checkNetwork(ctx, want.Spec.Network); err != nil {
+		return false, err
+	}
+	if made, err = s.create(ctx, sub, want, have); err != nil || !made {
+		return made, err
+	}
+	// The caller's wait goes on after this one, and tells what it ended with.
+	_ = sub.awaitSeen(ctx, have.UID)
+	return made, nil
+}
+
+// checkNetwork refuses a network that does not exist, or not for long.
+func (s *Server) checkNetwork(ctx context.Context, id string) error {
+	n := &v1alpha1.Network{}
+	if err := s.cache.Get(ctx, client.ObjectKey{Name: id}, n); err == nil && n.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	err := s.api.Get(ctx, client.ObjectKey{Name: id}, n)
+	if apierrors.IsNotFound(err) {
+		n.Name = id
+		c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Reason: v1alpha1.ReasonNetworkNotFound, Message: "does not exist"}
+		return fail(codes.NotFound, "network_id: network "+quote(id)+" does not exist", info(n, c))
+	}
+	if err != nil {
+		return err
+	}
+	if !n.DeletionTimestamp.IsZero() {
+		c := metav1.Condition{Type: v1alpha1.ConditionAccepted, Reason: v1alpha1.ReasonNetworkDeleting, Message: "is being deleted"}
+		return fail(codes.FailedPrecondition, "network_id: network "+quote(id)+" is being deleted", info(n, c))
+	}
+	return nil
+}
+
+// DetachContainer disconnects a container.
+func (s *Server) DetachContainer(ctx context.Context, r *controlpb.DetachContainerRequest) (*controlpb.DetachContainerResponse, error) {
+	wrong := append(checkID("container_id", r.GetContainerId()), checkID("network_id", r.GetNetworkId())...)
+	if err := invalid(wrong); err != nil {
+		return nil, err
+	}
+	name := attachmentName(r.GetContainerId(), r.GetNetworkId())
+	sub := s.hub.subscribe(kindAttachment, name)
+	defer sub.close()
+	a := &v1alpha1.Attachment{}
+	if len(name) > 253 {
+		return &controlpb.DetachContainerResponse{}, nil // no object can have that name
+	}
+	err := s.api.Get(ctx, client.ObjectKey{Name: name}, a)
+	if apierrors.IsNotFound(err) || err == nil && (a.Spec.Container.ID != r.GetContainerId() || a.Spec.Network != r.GetNetworkId()) {
+		return &controlpb.DetachContainerResponse{}, nil
+	}
+	if err == nil {
+		err = s.remove(ctx, sub, a)
+	}
+	if err != nil {
+		return nil, apiError(ctx, err, nil)
+	}
+	return &controlpb.DetachContainerResponse{Existed: true}, nil
+}
+
+// GetContainerNetworks lists the networks of a container from the cache.
+func (s *Server) GetContainerNetworks(ctx context.Context, r *controlpb.GetContainerNetworksRequest) (*controlpb.GetContainerNetworksResponse, error) {
+	if err := invalid(checkID("container_id", r.GetContainerId())); err != nil {
+		return nil, err
+	}
+	var list v1alpha1.AttachmentList
+	if err := s.cache.List(ctx, &list, client.MatchingFields{byContainer: r.GetContainerId()}, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, apiError(ctx, err, nil)
+	}
+	out := &controlpb.GetContainerNetworksResponse{}
+	for i := range list.Items {
+		out.Networks = append(out.Networks, containerNetwork(&list.Items[i]))
+	}
+	slices.SortFunc(out.Networks, func(a, b *controlpb.ContainerNetwork) int { return compareStrings(a.NetworkId, b.NetworkId) })
+	return out, nil
+}

@@ -1,0 +1,141 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+)
+
+// bytesCodec sends and receives messages as they are.
+type bytesCodec struct{}
+
+func (bytesCodec) Name() string                  { return "proto" }
+func (bytesCodec) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+func (bytesCodec) Unmarshal(b []byte, v any) error {
+	*v.(*[]byte) = append([]byte(nil), b...)
+	return nil
+}
+
+// fuzzed are the calls, and a message of each that is right.
+var fuzzed = []struct {
+	method string
+	empty  func() proto.Message
+	seed   proto.Message
+}{
+	{controlpb.NetworkControl_CreateBridge_FullMethodName, func() proto.Message { return &controlpb.CreateBridgeRequest{} },
+		&controlpb.CreateBridgeRequest{NetworkId: "n", Subnet: "10.0.0.0/24", Gateway: "10.0.0.1", Name: "x", IpRange: "10.0.0.128/25", Reserved: []string{"10.0.0.2"},
+			Subnets: []*controlpb.Subnet{{Cidr: "fd00:1::/64"}}, Mtu: proto.Int32(1400), Internal: proto.Bool(true), InterContainer: proto.Bool(true),
+			Labels: map[string]string{"a": "b"}, Manager: "m"}},
+	{controlpb.NetworkControl_DeleteBridge_FullMethodName, func() proto.Message { return &controlpb.DeleteBridgeRequest{} }, &controlpb.DeleteBridgeRequest{NetworkId: "n"}},
+	{controlpb.NetworkControl_AttachContainer_FullMethodName, func() proto.Message { return &controlpb.AttachContainerRequest{} },
+		&controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "there", Ip: "10.9.0.9", Mac: "02:00:00:00:00:01", Hostname: "h",
+			Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/x", Name: "eth1"}, Labels: map[string]string{"a": "b"}, Manager: "m"}},
+	{controlpb.NetworkControl_DetachContainer_FullMethodName, func() proto.Message { return &controlpb.DetachContainerRequest{} }, &controlpb.DetachContainerRequest{ContainerId: "c", NetworkId: "there"}},
+	{controlpb.NetworkControl_ListBridges_FullMethodName, func() proto.Message { return &controlpb.ListBridgesRequest{} }, &controlpb.ListBridgesRequest{Manager: "m"}},
+	{controlpb.NetworkControl_SetNetworkPolicy_FullMethodName, func() proto.Message { return &controlpb.SetNetworkPolicyRequest{} },
+		&controlpb.SetNetworkPolicyRequest{NetworkId: "there", Rules: []*controlpb.NetworkPolicyRule{{Action: "allow", Protocol: "tcp", SourceNetwork: "any", Port: 80, Priority: 9},
+			{Action: "deny", Direction: "egress", Peers: []*controlpb.PolicyPeer{{Cidr: "10.0.0.0/8", Except: []string{"10.1.0.0/16"}}}}}}},
+	{controlpb.NetworkControl_GetHealth_FullMethodName, func() proto.Message { return &controlpb.GetHealthRequest{} }, &controlpb.GetHealthRequest{}},
+	{controlpb.NetworkControl_GetContainerNetworks_FullMethodName, func() proto.Message { return &controlpb.GetContainerNetworksRequest{} }, &controlpb.GetContainerNetworksRequest{ContainerId: "c"}},
+	{controlpb.NetworkControl_Sync_FullMethodName, func() proto.Message { return &controlpb.SyncRequest{} }, desiredState()},
+	{controlpb.NetworkControl_Watch_FullMethodName, func() proto.Message { return &controlpb.WatchRequest{} }, &controlpb.WatchRequest{Version: "1-2-3", Manager: "m"}},
+}
+
+// FuzzCalls sends anything to every call. Nothing crashes the server, and what
+// is refused has made nothing.
+func FuzzCalls(f *testing.F) {
+	for i, c := range fuzzed {
+		raw, err := proto.Marshal(c.seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), raw)
+		f.Add(uint8(i), []byte{})
+		f.Add(uint8(i), []byte{0x0a, 0x02, 0xff, 0xfe}) // not UTF-8
+		f.Add(uint8(i), []byte{0x0a, 0x80})             // cut off
+		f.Add(uint8(i), append(raw, raw...))
+		for cut := 3; cut < len(raw); cut += 1 + len(raw)/8 {
+			f.Add(uint8(i), raw[:cut])
+		}
+	}
+	w := startWorld(f, atOnce)
+	w.network(f, "there", "10.9.0.0/24")
+	before := w.count(f)
+	f.Fuzz(func(t *testing.T, i uint8, message []byte) {
+		c := fuzzed[int(i)%len(fuzzed)]
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := send(ctx, w.Conn(), c.method, message)
+		code := status.Code(err)
+		switch {
+		case proto.Unmarshal(message, c.empty()) != nil: // the answer is gRPC's own
+		case code == codes.Internal, code == codes.Unknown, code == codes.DataLoss, code == codes.Unavailable:
+			t.Errorf("%s: %v", c.method, err)
+		}
+		after := w.count(t)
+		if code != codes.OK && code != codes.DeadlineExceeded && after != before {
+			t.Errorf("%s left %d objects, there were %d: %v", c.method, after, before, err)
+		}
+		if after != before {
+			w.reset(t)
+			before = w.count(t)
+		}
+	})
+}
+
+// send calls a method with a message as it is. Of a stream it reads what there
+// is already.
+func send(ctx context.Context, conn *grpc.ClientConn, method string, message []byte) error {
+	var out []byte
+	if method != controlpb.NetworkControl_Watch_FullMethodName {
+		return conn.Invoke(ctx, method, &message, &out, grpc.ForceCodec(bytesCodec{}))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method, grpc.ForceCodec(bytesCodec{}))
+	if err != nil {
+		return err
+	}
+	if err := s.SendMsg(&message); err != nil {
+		return err
+	}
+	if err := s.CloseSend(); err != nil {
+		return err
+	}
+	for {
+		if err := s.RecvMsg(&out); err != nil {
+			return err
+		}
+		e := &controlpb.WatchEvent{}
+		if err := proto.Unmarshal(out, e); err != nil {
+			return fmt.Errorf("the answer is no event: %w", err)
+		}
+		if e.Type == controlpb.WatchEvent_SYNCED {
+			return nil
+		}
+	}
+}
+
+// reset deletes everything but the network that is there from the beginning.
+func (w *world) reset(t testing.TB) {
+	t.Helper()
+	for _, o := range []client.Object{&v1alpha1.Attachment{}, &v1alpha1.Policy{}, &v1alpha1.Network{}} {
+		if err := w.api.DeleteAllOf(within(t, patience), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.network(t, "there", "10.9.0.0/24")
+}

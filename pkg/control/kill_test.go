@@ -1,0 +1,176 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/pkg/control"
+	"github.com/vas-solutus/arca-network/pkg/store"
+)
+
+// childFolder makes the test binary a process that serves what is in that
+// folder until it is killed.
+const childFolder = "CONTROL_TEST_CHILD_FOLDER"
+
+func serveUntilKilled(dir string) error {
+	ctx := context.Background()
+	ctrl.SetLogger(logr.Discard())
+	crds, err := crd.All()
+	if err != nil {
+		return err
+	}
+	s, err := store.Start(ctx, store.Options{Dir: filepath.Join(dir, "state"), CRDs: crds})
+	if err != nil {
+		return err
+	}
+	scheme := kruntime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return err
+	}
+	api, err := client.NewWithWatch(s.Config(), client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	g := &errgroup.Group{}
+	if err := serve(ctx, g, s.Config(), api, "unix://"+filepath.Join(dir, "s"), logr.Discard(), atOnce); err != nil {
+		return err
+	}
+	return g.Wait()
+}
+
+// held is what clients were told.
+type held struct {
+	mu sync.Mutex
+	// there: acknowledged to be there, with the answer; unknown: a call about it
+	// was cut off; not in the map: acknowledged to be gone, or never made.
+	networks map[string]string
+	unknown  map[string]bool
+}
+
+// What a client was told is so after SIGKILL of the server, at whatever moment.
+func TestKillLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	h := &held{networks: map[string]string{}, unknown: map[string]bool{}}
+	acknowledged := 0
+	for round := range 4 {
+		stderr := &bytes.Buffer{}
+		child := exec.CommandContext(t.Context(), os.Args[0])
+		child.Env = append(os.Environ(), childFolder+"="+dir)
+		child.Stderr = stderr
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := control.Dial("unix://"+filepath.Join(dir, "s"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The socket of the one before is replaced when this one is there.
+		if _, err := c.ListBridges(within(t, patience), &controlpb.ListBridgesRequest{}); err != nil {
+			t.Fatalf("round %d: %v: %s", round, err, stderr)
+		}
+		h.verify(t, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() { h.write(ctx, c, fmt.Sprintf("r%d-w%d", round, worker)) })
+		}
+		time.Sleep(time.Duration(300+rand.IntN(700)) * time.Millisecond) // the moment is arbitrary
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait()
+		cancel()
+		wg.Wait()
+		_ = c.Close()
+		if len(h.networks) == acknowledged {
+			t.Fatalf("round %d: nothing was acknowledged: %s", round, stderr)
+		}
+		acknowledged = len(h.networks)
+	}
+	t.Logf("%d networks are acknowledged, of %d nothing is known", len(h.networks), len(h.unknown))
+}
+
+// write makes networks, and deletes every third, until the server is gone.
+func (h *held) write(ctx context.Context, c *control.Client, prefix string) {
+	for i := 0; ; i++ {
+		id := fmt.Sprintf("%s-%d", prefix, i)
+		res, err := c.CreateBridge(ctx, &controlpb.CreateBridgeRequest{NetworkId: id, Name: "name-" + id})
+		h.mu.Lock()
+		if err != nil {
+			h.unknown[id] = true
+			h.mu.Unlock()
+			return
+		}
+		h.networks[id] = res.Name
+		h.mu.Unlock()
+		if i%3 != 2 {
+			continue
+		}
+		h.mu.Lock()
+		h.unknown[id] = true
+		h.mu.Unlock()
+		if _, err := c.DeleteBridge(ctx, &controlpb.DeleteBridgeRequest{NetworkId: id}); err != nil {
+			return
+		}
+		h.mu.Lock()
+		delete(h.networks, id)
+		delete(h.unknown, id)
+		h.mu.Unlock()
+	}
+}
+
+func (h *held) verify(t *testing.T, c *control.Client) {
+	t.Helper()
+	list, err := c.ListBridges(within(t, patience), &controlpb.ListBridgesRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]string{}
+	for _, b := range list.Bridges {
+		there[b.NetworkId] = b.Name
+	}
+	for id, name := range h.networks {
+		if there[id] != name && !h.unknown[id] {
+			t.Errorf("%s was acknowledged and is %q", id, there[id])
+		}
+	}
+	for id := range there {
+		if _, known := h.networks[id]; !known && !h.unknown[id] {
+			t.Errorf("%s was deleted, or never asked for, and is there", id)
+		}
+	}
+	// What was cut off can be asked for again.
+	for id := range h.unknown {
+		if _, err := c.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{NetworkId: id, Name: "name-" + id}); err != nil {
+			t.Errorf("%s again: %v", id, err)
+			continue
+		}
+		h.networks[id] = "name-" + id
+		delete(h.unknown, id)
+	}
+	if _, err := c.GetHealth(within(t, patience), &controlpb.GetHealthRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("GetHealth where nothing measures: %v", err)
+	}
+}

@@ -1,0 +1,296 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package control_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/control"
+	"github.com/vas-solutus/arca-network/pkg/control/transport"
+	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/store/storetest"
+	"github.com/vas-solutus/arca-network/pkg/vnet"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childFolder); dir != "" {
+		fmt.Fprintln(os.Stderr, serveUntilKilled(dir))
+		os.Exit(1)
+	}
+	ovntest.Main(m)
+}
+
+// world is a store, real OVS and OVN, the controllers, the server on a unix
+// socket, and a client of it.
+type world struct {
+	*control.Client
+	api    client.WithWatch
+	socket string
+	stop   func()
+}
+
+// logger writes errors and what is said at level 0 to the test's log. It does
+// not keep t: something may be said after the test's end.
+func logger(t testing.TB) logr.Logger {
+	if _, fuzzing := t.(*testing.F); fuzzing {
+		return logr.Discard() // it may not be asked for its context
+	}
+	return funcr.New(func(prefix, args string) {
+		if t.Context().Err() == nil && (testing.Verbose() || !strings.Contains(args, "Call finished")) {
+			t.Log(prefix, args)
+		}
+	}, funcr.Options{})
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	options := ovntest.Options(t, logger(t))
+	stack := ovntest.Start(t, options)
+	return startWorld(t, func(ctx context.Context, mgr ctrl.Manager, g *errgroup.Group) error {
+		northbound, err := ovnsync.New(ovnsync.Options{Endpoint: stack.Endpoints().NB, Log: logger(t)})
+		if err != nil {
+			return err
+		}
+		ports, err := vnet.New(vnet.Options{OVSSocket: stack.Endpoints().OVS, Log: logger(t)})
+		if err != nil {
+			return err
+		}
+		g.Go(func() error { return northbound.Run(ctx) })
+		g.Go(func() error { return ports.Run(ctx) })
+		return controllers.Setup(ctx, mgr, controllers.Options{
+			Northbound: northbound, Ports: ports, Node: "test", HostRoutes: noRoutes,
+		})
+	})
+}
+
+func noRoutes() ([]netip.Prefix, error) { return nil, nil }
+
+func newScheme(t testing.TB) *kruntime.Scheme {
+	t.Helper()
+	scheme := kruntime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	return scheme
+}
+
+// startWorld starts a store and a server, with whatever setup adds to make
+// objects come true.
+func startWorld(t testing.TB, setup setup) *world {
+	t.Helper()
+	crds, err := crd.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := storetest.Start(t, crds...)
+	scheme := newScheme(t)
+	api, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s")}
+	w.serve(t, rest, setup)
+	if w.Client, err = control.Dial(w.socket, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Client.Close() })
+	return w
+}
+
+func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &errgroup.Group{}
+	w.stop = func() {
+		cancel()
+		if err := g.Wait(); err != nil {
+			t.Error(err)
+		}
+		w.stop = func() {}
+	}
+	t.Cleanup(func() { w.stop() })
+	if err := serve(ctx, g, rest, w.api, w.socket, logger(t), setup); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// setup adds what makes objects come true.
+type setup func(context.Context, ctrl.Manager, *errgroup.Group) error
+
+// serve runs the server and what setup adds, until ctx is done.
+func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, log logr.Logger, setup setup) error {
+	again := true
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme: api.Scheme(), Logger: log,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &again},
+	})
+	if err != nil {
+		return err
+	}
+	if err := setup(ctx, mgr, g); err != nil {
+		return err
+	}
+	server, err := control.New(ctx, control.Options{
+		API: api, Cache: mgr.GetCache(), Log: log, Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := transport.Listen(ctx, socket, transport.Options{})
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return mgr.Start(ctx) })
+	g.Go(func() error { return server.Run(ctx, listener) })
+	return nil
+}
+
+// within bounds a call.
+func within(t testing.TB, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+const patience = 30 * time.Second
+
+// network makes one that is to be had.
+func (w *world) network(t testing.TB, id string, subnets ...string) *controlpb.CreateBridgeResponse {
+	t.Helper()
+	r := &controlpb.CreateBridgeRequest{NetworkId: id}
+	for _, s := range subnets {
+		r.Subnets = append(r.Subnets, &controlpb.Subnet{Cidr: s})
+	}
+	res, err := w.CreateBridge(within(t, patience), r)
+	if err != nil {
+		t.Fatalf("network %s: %v", id, err)
+	}
+	return res
+}
+
+func (w *world) attach(t testing.TB, r *controlpb.AttachContainerRequest) *controlpb.AttachContainerResponse {
+	t.Helper()
+	res, err := w.AttachContainer(within(t, patience), r)
+	if err != nil {
+		t.Fatalf("attaching %s: %v", r.ContainerId, err)
+	}
+	return res
+}
+
+// tap asks for an attachment that needs no namespace.
+func tap(container, network string) *controlpb.AttachContainerRequest {
+	return &controlpb.AttachContainerRequest{ContainerId: container, NetworkId: network, Interface: &controlpb.Interface{Type: "Internal"}}
+}
+
+func wantCode(t testing.TB, err error, want codes.Code) {
+	t.Helper()
+	if status.Code(err) != want {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+// wantFields wants an error that names exactly these fields.
+func wantFields(t testing.TB, err error, code codes.Code, want ...string) {
+	t.Helper()
+	wantCode(t, err, code)
+	var got []string
+	for _, d := range status.Convert(err).Details() {
+		if b, ok := d.(*errdetails.BadRequest); ok {
+			for _, v := range b.GetFieldViolations() {
+				got = append(got, v.GetField())
+			}
+		}
+	}
+	slices.Sort(got)
+	got = slices.Compact(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("fields %q, want %q: %v", got, want, err)
+	}
+}
+
+// reason is the reason in an error's ErrorInfo.
+func reason(err error) string {
+	for _, d := range status.Convert(err).Details() {
+		if i, ok := d.(*errdetails.ErrorInfo); ok {
+			return i.GetReason()
+		}
+	}
+	return ""
+}
+
+// count counts the objects of all kinds.
+func (w *world) count(t testing.TB) (n int) {
+	t.Helper()
+	for _, list := range []client.ObjectList{&v1alpha1.NetworkList{}, &v1alpha1.AttachmentList{}, &v1alpha1.PolicyList{}} {
+		if err := w.api.List(within(t, patience), list); err != nil {
+			t.Fatal(err)
+		}
+		switch l := list.(type) {
+		case *v1alpha1.NetworkList:
+			n += len(l.Items)
+		case *v1alpha1.AttachmentList:
+			n += len(l.Items)
+		case *v1alpha1.PolicyList:
+			n += len(l.Items)
+		}
+	}
+	return n
+}
+
+// netns makes a network namespace and returns its path.
+func netns(t *testing.T, name string) string {
+	t.Helper()
+	path := "/run/netns/" + name
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- syscall.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", syscall.Gettid()), path, "", syscall.MS_BIND, "")
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Unmount(path, syscall.MNT_DETACH)
+		_ = os.Remove(path)
+	})
+	return path
+}

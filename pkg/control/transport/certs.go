@@ -1,0 +1,162 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// CertificateOptions says what certificates to make.
+type CertificateOptions struct {
+	// Dir is the folder for the files.
+	Dir string
+	// Hosts are the names and addresses of the server, beside localhost.
+	Hosts []string
+	// Force replaces files that are there.
+	Force bool
+}
+
+// How long certificates are good for. They are for one pair of machines, and
+// are made anew by one command.
+const (
+	authorityLifetime   = 10 * 365 * 24 * time.Hour
+	certificateLifetime = 2 * 365 * 24 * time.Hour
+)
+
+// MakeCertificates makes an authority and the certificates of a server and a
+// client. Either all files are written or, where one is there, none.
+func MakeCertificates(o CertificateOptions) error {
+	names := []string{"ca", "server", "client"}
+	if !o.Force {
+		for _, n := range names {
+			for _, suffix := range []string{".crt", ".key"} {
+				name := filepath.Join(o.Dir, n+suffix)
+				if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+					return fmt.Errorf("%s is there already (or cannot be seen: %v); choose another folder, or force it", name, err)
+				}
+			}
+		}
+	}
+	now := time.Now()
+	ca, err := issue(nil, &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "arca-network control authority"},
+		NotAfter:              now.Add(authorityLifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	})
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "arca-network"},
+		NotAfter:    now.Add(certificateLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range append([]string{"localhost", "127.0.0.1", "::1"}, o.Hosts...) {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if h != "" && !slices.Contains(template.DNSNames, h) {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
+	server, err := issue(ca, template)
+	if err != nil {
+		return err
+	}
+	client, err := issue(ca, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "arca-network client"},
+		NotAfter:    now.Add(certificateLifetime),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return err
+	}
+	for i, p := range []*issued{ca, server, client} {
+		if err := p.write(filepath.Join(o.Dir, names[i]), o.Force); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// issued is a certificate with its key.
+type issued struct {
+	cert            *x509.Certificate
+	key             *ecdsa.PrivateKey
+	certPEM, keyPEM []byte
+}
+
+// issue makes a certificate; one without a signer signs itself.
+func issue(signer *issued, template *x509.Certificate) (*issued, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	// The library chooses a serial number. An hour back: clocks differ.
+	template.NotBefore = time.Now().Add(-time.Hour)
+	parent, parentKey := template, key
+	if signer != nil {
+		parent, parentKey = signer.cert, signer.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return &issued{
+		cert: cert, key: key,
+		certPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		keyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}),
+	}, nil
+}
+
+// write writes the key first: what has a certificate has its key.
+func (p *issued) write(base string, force bool) error {
+	if err := writeNew(base+".key", p.keyPEM, 0o600, force); err != nil {
+		return err
+	}
+	return writeNew(base+".crt", p.certPEM, 0o644, force)
+}
+
+// writeNew never follows a link, nor lets a key be read for a moment.
+func writeNew(name string, content []byte, mode os.FileMode, force bool) error {
+	if force {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
