@@ -34,6 +34,10 @@ test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real 
 bench: deps ovn-root build ## Measure beside a bare client and the command line tools; SIZES=10,100 and more by ARGS.
 	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(SIZES) $(ARGS)
 
+.PHONY: fault
+fault: deps ovn-root build ## Break things one at a time under traffic; writes test/fault/RESULTS.md. About ten minutes.
+	hack/fault.sh -markdown test/fault/RESULTS.md -json bin/fault.json
+
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models, the control API.
 	hack/generate.sh

@@ -22,6 +22,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
@@ -45,6 +47,10 @@ type AttachmentReconciler struct {
 	Recorder   events.EventRecorder
 	Northbound Northbound
 	Book       *Book
+	// Policies knows which sets of policies an endpoint belongs into.
+	Policies *PolicyBook
+	// PolicyTrigger asks for policies to be looked at.
+	PolicyTrigger *Trigger
 	// Trigger asks for attachments to be looked at, by name.
 	Trigger *Trigger
 	// Networks is triggered for a network that waited for an attachment to go.
@@ -68,7 +74,7 @@ func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attachment").
-		For(&v1alpha1.Attachment{}, builder.WithPredicates(specChanged(own...))).
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(predicate.Or(specChanged(own...), predicate.LabelChangedPredicate{}))).
 		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(networkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
@@ -111,9 +117,15 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err := r.Book.Load(ctx, r.Client); err != nil {
 		return ctrl.Result{}, err
 	}
+	if err := r.Policies.Load(ctx, r.Client); err != nil {
+		return ctrl.Result{}, err
+	}
 	a := &v1alpha1.Attachment{}
 	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
 		if apierrors.IsNotFound(err) {
+			if r.Policies.Left(req.Name) {
+				r.PolicyTrigger.Enqueue(allPolicies)
+			}
 			attachments, networks := r.Book.ReleaseAttachment(req.Name)
 			r.Trigger.Enqueue(attachments...)
 			r.Networks.Enqueue(networks...)
@@ -165,7 +177,7 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 		return reconcile.TerminalError(err)
 	}
 	told := r.plug(ctx, a)
-	_, err = r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows)
+	err = r.write(ctx, a, network, rows)
 	tell := <-told
 	if err != nil {
 		return unprogrammed(a, err)
@@ -192,6 +204,27 @@ func (r *AttachmentReconciler) plug(ctx context.Context, a *v1alpha1.Attachment)
 		told <- func() error { return r.Host.Tell(a, state, err) }
 	}()
 	return told
+}
+
+// write writes an attachment's rows, with its address in the sets of the
+// policies that select it.
+func (r *AttachmentReconciler) write(ctx context.Context, a *v1alpha1.Attachment, n *v1alpha1.Network, rows []ovnsync.Row) error {
+	place := r.Policies.Place(a, n)
+	rows[0].Members, rows[0].Needs = append(rows[0].Members, place.Members...), place.Needs
+	_, err := r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows)
+	var missing *ovnsync.MissingParentError
+	if errors.As(err, &missing) && (missing.Table == nbdb.AddressSetTable || missing.Table == nbdb.ACLTable) {
+		r.Policies.Await(a.Name)
+		place.News = true
+	}
+	if place.News || err == nil && r.Policies.Joined(a.Name, place) {
+		r.PolicyTrigger.Enqueue(allPolicies)
+	}
+	if r.Policies.Stale(place) {
+		// Policies were published meanwhile, maybe without a sight of this one.
+		r.Trigger.Enqueue(a.Name)
+	}
+	return err
 }
 
 // networkRefuses tells why an attachment cannot be accepted for its network's

@@ -40,6 +40,8 @@ type NetworkReconciler struct {
 	// Attachments is triggered when a network's rows appeared: ports that had
 	// no switch to go into can be written.
 	Attachments *Trigger
+	// Policies is triggered then too.
+	Policies *Trigger
 	// Workers is the number of networks worked on side by side.
 	Workers int
 }
@@ -147,6 +149,7 @@ func (r *NetworkReconciler) sync(ctx context.Context, n *v1alpha1.Network) error
 	setCondition(n, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
 	setCondition(n, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
 	if changed {
+		r.Policies.Enqueue(allPolicies)
 		return r.enqueueAttachments(ctx, n.Name)
 	}
 	return nil

@@ -108,7 +108,7 @@ func (l *livingObjects) has(ctx context.Context, kind, uid string) bool {
 	if l.uids == nil && l.err == nil {
 		l.uids, l.err = readUIDs(ctx, l.client)
 	}
-	of, known := l.uids[kind]
+	of, known := l.uids[kind] // not known: of no object, as what all policies stand for
 	return l.err != nil || !known || of[uid]
 }
 

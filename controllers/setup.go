@@ -13,6 +13,7 @@ import (
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/policy"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
@@ -52,6 +53,7 @@ func Finalizers() map[schema.GroupResource][]string {
 	return map[schema.GroupResource][]string{
 		{Group: v1alpha1.GroupVersion.Group, Resource: "networks"}:    {v1alpha1.CentralFinalizer},
 		{Group: v1alpha1.GroupVersion.Group, Resource: "attachments"}: {v1alpha1.CentralFinalizer, v1alpha1.NodeFinalizer},
+		{Group: v1alpha1.GroupVersion.Group, Resource: "policies"}:    {v1alpha1.CentralFinalizer},
 	}
 }
 
@@ -72,6 +74,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		attachments = &Trigger{}
 		ports       = &Trigger{}
 		uplink      = &Trigger{}
+		policies    = &Trigger{}
+		policyBook  = NewPolicyBook()
 		pruner      = NewPruner(c, o.Northbound, o.Ports, mgr.GetLogger().WithName("prune"))
 	)
 	log := mgr.GetLogger()
@@ -81,14 +85,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	host := &PortReconciler{Client: c, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
 		Node: o.Node, Trigger: ports, Workers: o.Workers}
 	attachment := &AttachmentReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
-		Trigger: attachments, Networks: networks, Workers: o.Workers}
+		Policies: policyBook, PolicyTrigger: policies, Trigger: attachments, Networks: networks, Workers: o.Workers}
 	reconcilers := []interface {
 		SetupWithManager(ctrl.Manager) error
 	}{
 		&TopologyReconciler{Northbound: o.Northbound, Trigger: shared, OnChanged: everyNetwork.Ask},
 		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
-			Trigger: networks, Attachments: attachments, Workers: max(1, o.Workers/4)},
+			Trigger: networks, Attachments: attachments, Policies: policies, Workers: max(1, o.Workers/4)},
 		attachment,
+		&PolicyReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: policyBook,
+			Trigger: policies, Attachments: attachments},
 		&UplinkReconciler{Ports: o.Ports, Trigger: uplink},
 	}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
@@ -114,6 +120,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		switch {
 		case e.All:
 			shared.Enqueue(topology.SharedOwner().Name)
+			policies.Enqueue(allPolicies)
 			everyNetwork.Ask()
 			everyAttachment.Ask()
 			pruner.Ask()
@@ -121,6 +128,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			shared.Enqueue(topology.SharedOwner().Name)
 		case e.Owner.Kind == topology.KindNetwork:
 			networks.Enqueue(e.Owner.Name)
+		case e.Owner.Kind == policy.KindPolicy:
+			policyBook.Distrust()
+			policies.Enqueue(allPolicies)
 		case e.Owner.Kind == topology.KindAttachment:
 			attachments.Enqueue(e.Owner.Name)
 			ports.Enqueue(e.Owner.Name)

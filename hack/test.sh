@@ -24,6 +24,7 @@ step "gofmt, vet, staticcheck" hack/lint.sh
 step "generated code is fresh" hack/generate.sh --check
 export KUBEBUILDER_ASSETS=$PWD/bin/envtest
 step "tests, race detector on" suite -race -timeout 30m ./...
+step "faults, the short form" hack/fault.sh -short
 step "controllers on a real kube-apiserver and etcd" env ARCA_TEST_API=kube bash -c "$(declare -f suite); tool='$tool'; suite -timeout 15m ./controllers/..."
 
 printf '\ntest: all of these ran and passed, in %d s\n' $((SECONDS - started))

@@ -13,6 +13,9 @@ const (
 	ConditionProgrammed = "Programmed"
 	// ConditionReady says whether traffic can pass.
 	ConditionReady = "Ready"
+	// ConditionResolvedRefs says whether all that a policy refers to is there. A
+	// policy works without: what is not there matches nothing.
+	ConditionResolvedRefs = "ResolvedRefs"
 	// ConditionDeleting is set on an object that is being deleted and says
 	// what it still waits for.
 	ConditionDeleting = "Deleting"
@@ -45,6 +48,16 @@ const (
 	ReasonAddressNotUsable = "AddressNotUsable"
 	// ReasonMACInUse: another attachment holds the MAC address.
 	ReasonMACInUse = "MACInUse"
+	// ReasonInvalid: a field of the policy cannot be read; the message names it.
+	ReasonInvalid = "Invalid"
+	// ReasonPriorityConflict: an older policy of the same priority wants something
+	// else for the same traffic of the same endpoints.
+	ReasonPriorityConflict = "PriorityConflict"
+	// ReasonFamilyMismatch: a peer is of an IP family that the policy's network
+	// does not have.
+	ReasonFamilyMismatch = "FamilyMismatch"
+	// ReasonTooManyRules: a network's rules do not fit into OVN's priorities.
+	ReasonTooManyRules = "TooManyRules"
 )
 
 // Reasons of ConditionProgrammed and ConditionReady.
@@ -53,6 +66,10 @@ const (
 	ReasonProgrammed = "Programmed"
 	// ReasonReady: traffic can pass.
 	ReasonReady = "Ready"
+	// ReasonResolvedRefs: all that the policy refers to is there.
+	ReasonResolvedRefs = "ResolvedRefs"
+	// ReasonNothingSelected: a selector of the policy selects no attachment.
+	ReasonNothingSelected = "NothingSelected"
 	// ReasonNotAccepted: nothing is done for an object that is not accepted.
 	ReasonNotAccepted = "NotAccepted"
 	// ReasonPending: work is under way; the message says what it waits for.

@@ -9,7 +9,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
 // +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
-// +kubebuilder:validation:XValidation:rule="!has(self.interContainer) || self.interContainer",fieldPath=".interContainer",message="false is not supported yet; leave it out or set true"
 // +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.egress)",fieldPath=".egress",message="not supported yet; leave it out"
@@ -35,7 +34,7 @@ type NetworkSpec struct {
 	Internal bool `json:"internal,omitempty"`
 
 	// interContainer says whether the network's endpoints may reach each
-	// other. Default: true. False is not supported yet.
+	// other where no policy says so. Default: true.
 	// +optional
 	InterContainer *bool `json:"interContainer,omitempty"`
 

@@ -7,8 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // PolicySpec says what traffic may pass.
 //
-// +kubebuilder:validation:XValidation:rule="false",message="Policy is not supported yet"
-// +kubebuilder:validation:XValidation:rule="has(self.network) != has(self.selector)",message="exactly one of network and selector must be given"
+// +kubebuilder:validation:XValidation:rule="has(self.network) != has(self.selector)",message="exactly one of network and selector must be given, for example network: web"
 type PolicySpec struct {
 	// network whose endpoints the policy is for.
 	// +optional
@@ -54,7 +53,19 @@ const (
 // +kubebuilder:validation:Enum=tcp;udp;sctp;icmp;any
 type PolicyProtocol string
 
+// The protocols of a rule.
+const (
+	PolicyTCP  PolicyProtocol = "tcp"
+	PolicyUDP  PolicyProtocol = "udp"
+	PolicySCTP PolicyProtocol = "sctp"
+	// PolicyICMP is ICMP for IPv4 and ICMPv6 for IPv6.
+	PolicyICMP PolicyProtocol = "icmp"
+	PolicyAny  PolicyProtocol = "any"
+)
+
 // PolicyRule is one rule.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || self.ports.size() == 0 || (has(self.protocol) && self.protocol in ['tcp', 'udp', 'sctp'])",fieldPath=".ports",message="ports need protocol tcp, udp or sctp"
 type PolicyRule struct {
 	// action: Allow, Deny or Reject.
 	// +required
@@ -77,31 +88,44 @@ type PolicyRule struct {
 	Log bool `json:"log,omitempty"`
 }
 
-// PolicyPeer is the other end of traffic. Exactly one field is given.
+// PolicyPeer is the other end of traffic: exactly one of network, cidr,
+// selector and internet is given.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.network) ? 1 : 0) + (has(self.cidr) ? 1 : 0) + (has(self.selector) ? 1 : 0) + (has(self.internet) && self.internet ? 1 : 0) == 1",message="exactly one of network, cidr, selector and internet: true must be given"
+// +kubebuilder:validation:XValidation:rule="!has(self.except) || self.except.size() == 0 || has(self.cidr)",fieldPath=".except",message="is only for a peer with cidr"
+// +kubebuilder:validation:XValidation:rule="!has(self.except) || !has(self.cidr) || !isCIDR(self.cidr) || self.except.all(e, !isCIDR(e) || cidr(self.cidr).containsCIDR(e))",fieldPath=".except",message="every range must lie inside cidr"
 type PolicyPeer struct {
 	// network: the endpoints of a network.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Network string `json:"network,omitempty"`
 	// cidr: a range of addresses.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a range in CIDR form, for example 10.88.0.0/24 or fd00:88::/64"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).masked() == cidr(self)",message="must have no host bits set"
 	CIDR string `json:"cidr,omitempty"`
 	// except: parts of cidr that do not match.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=43
+	// +kubebuilder:validation:XValidation:rule="self.all(e, isCIDR(e))",message="must hold ranges in CIDR form, for example 10.88.0.0/28"
+	// +kubebuilder:validation:XValidation:rule="self.all(e, !isCIDR(e) || cidr(e).masked() == cidr(e))",message="must have no host bits set"
 	Except []string `json:"except,omitempty"`
 	// selector: attachments by label.
 	// +optional
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
-	// internet: everything outside the networks.
+	// internet: everything outside the networks, less what no router carries.
 	// +optional
 	Internet bool `json:"internet,omitempty"`
 }
 
 // PortRange is a port or a range of ports.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.endPort) || self.endPort >= self.port",fieldPath=".endPort",message="must not be less than port"
 type PortRange struct {
 	// port is the first port.
 	// +required
@@ -120,7 +144,7 @@ type PolicyStatus struct {
 	// observedGeneration is the generation that the status was computed for.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// conditions: Accepted, Programmed, Ready; Deleting while it goes.
+	// conditions: Accepted, ResolvedRefs, Programmed, Ready.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -128,14 +152,17 @@ type PolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Policy says what traffic may pass. Not supported yet: the API refuses it.
+// Policy says what traffic may pass.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,path=policies,shortName=pol,categories=arca
 // +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.spec.network`
 // +kubebuilder:printcolumn:name="Priority",type=integer,JSONPath=`.spec.priority`
+// +kubebuilder:printcolumn:name="Accepted",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Accepted")].reason`
+// +kubebuilder:printcolumn:name="Refs",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="ResolvedRefs")].reason`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type Policy struct {
 	metav1.TypeMeta   `json:",inline"`

@@ -62,6 +62,11 @@ func TestAccepted(t *testing.T) {
 		{"Attachment", "{network: web, container: {id: abc, name: web_1.x}, interface: {type: Tap}}"},
 		{"Attachment", "{network: web, interface: {type: Internal, name: fifteen-bytes-x}}"},
 		{"Attachment", "{network: web, interface: {type: External, name: eth7}}"},
+		{"Network", "{interContainer: false}"},
+		{"Policy", "{network: web}"},
+		{"Policy", "{selector: {}, priority: 1000}"},
+		{"Policy", "{network: web, priority: 0, ingress: [{action: Deny, protocol: sctp, ports: [{port: 1, endPort: 65535}, {port: 7, endPort: 7}]}]}"},
+		{"Policy", "{selector: {matchLabels: {a: b}}, egress: [{action: Reject, log: true, peers: [{network: other}, {internet: true}, {selector: {}}, {cidr: '::/0', except: ['fd00::/8']}]}]}"},
 	} {
 		if err := c.Create(t.Context(), spec(t, o.kind, o.spec)); err != nil {
 			t.Errorf("%s %s: %v", o.kind, o.spec, err)
@@ -76,6 +81,8 @@ func TestRefused(t *testing.T) {
 	attachment := func(s string) string {
 		return "{network: web, interface: {type: Veth, netns: /run/netns/x}, " + s + "}"
 	}
+	rule := func(s string) string { return "{network: web, ingress: [{" + s + "}]}" }
+	peer := func(s string) string { return rule("action: Allow, peers: [" + s + "]") }
 	for _, o := range []struct{ kind, spec, field, says string }{
 		{"Network", "{nope: 1}", "spec.nope", "unknown field"},
 		{"Network", "{mtu: big}", "spec.mtu", "must be of type integer"},
@@ -94,7 +101,6 @@ func TestRefused(t *testing.T) {
 		{"Network", network("cidr: 10.88.0.0/24, allocationRange: 10.88.0.1/25"), "spec.subnets[0].allocationRange", "no host bits"},
 		{"Network", network("cidr: 10.88.0.0/24, reserved: [10.1.0.1]"), "spec.subnets[0].reserved", "inside cidr"},
 		{"Network", "{subnets: [{cidr: 10.1.0.0/24}, {cidr: 10.2.0.0/24}]}", "spec.subnets", "one IPv4 and one IPv6"},
-		{"Network", "{interContainer: false}", "spec.interContainer", "not supported yet"},
 		{"Network", "{dns: {}}", "spec.dns", "not supported yet"},
 		{"Network", "{dhcp: {enabled: true}}", "spec.dhcp", "not supported yet"},
 		{"Network", "{egress: {mode: NAT}}", "spec.egress", "not supported yet"},
@@ -118,7 +124,24 @@ func TestRefused(t *testing.T) {
 		{"Attachment", attachment("ports: [{hostPort: 80, containerPort: 80}]"), "spec.ports", "not supported yet"},
 		{"Attachment", attachment("routePriority: 1"), "spec.routePriority", "not supported yet"},
 		{"Attachment", attachment("bandwidth: {}"), "spec.bandwidth", "not supported yet"},
-		{"Policy", "{network: web}", "spec", "not supported yet"},
+		{"Policy", "{}", "spec", "exactly one of network and selector"},
+		{"Policy", "{network: web, selector: {}}", "spec", "exactly one of network and selector"},
+		{"Policy", "{network: web, priority: 1001}", "spec.priority", "less than or equal to 1000"},
+		{"Policy", rule("action: Drop"), "spec.ingress[0].action", "supported values"},
+		{"Policy", rule("protocol: tcp"), "spec.ingress[0].action", "Required"},
+		{"Policy", rule("action: Deny, protocol: gre"), "spec.ingress[0].protocol", "supported values"},
+		{"Policy", rule("action: Deny, protocol: tcp, ports: [{port: 0}]"), "spec.ingress[0].ports[0].port", "greater than or equal to 1"},
+		{"Policy", rule("action: Deny, protocol: tcp, ports: [{port: 65536}]"), "spec.ingress[0].ports[0].port", "less than or equal to 65535"},
+		{"Policy", rule("action: Deny, protocol: tcp, ports: [{port: 90, endPort: 80}]"), "spec.ingress[0].ports[0].endPort", "must not be less than port"},
+		{"Policy", rule("action: Deny, protocol: icmp, ports: [{port: 80}]"), "spec.ingress[0].ports", "need protocol tcp, udp or sctp"},
+		{"Policy", rule("action: Deny, ports: [{port: 80}]"), "spec.ingress[0].ports", "need protocol tcp, udp or sctp"},
+		{"Policy", peer("{}"), "spec.ingress[0].peers[0]", "exactly one of network, cidr, selector and internet"},
+		{"Policy", peer("{network: a, internet: true}"), "spec.ingress[0].peers[0]", "exactly one of network, cidr, selector and internet"},
+		{"Policy", peer("{cidr: 10.0.0.0/33}"), "spec.ingress[0].peers[0].cidr", "CIDR form"},
+		{"Policy", peer("{cidr: 10.0.0.1/24}"), "spec.ingress[0].peers[0].cidr", "no host bits"},
+		{"Policy", peer("{network: a, except: [10.0.0.0/24]}"), "spec.ingress[0].peers[0].except", "only for a peer with cidr"},
+		{"Policy", peer("{cidr: 10.0.0.0/24, except: [10.1.0.0/25]}"), "spec.ingress[0].peers[0].except", "inside cidr"},
+		{"Policy", peer("{cidr: 10.0.0.0/24, except: [nope]}"), "spec.ingress[0].peers[0].except", "CIDR form"},
 	} {
 		err := c.Create(t.Context(), spec(t, o.kind, o.spec))
 		if err == nil {

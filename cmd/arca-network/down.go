@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -79,11 +80,23 @@ func (o *options) removePorts(ctx context.Context, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
+	connected := make(chan struct{})
+	var once sync.Once
+	ports.Subscribe(func(e vnet.Event) {
+		if e.All {
+			once.Do(func() { close(connected) })
+		}
+	})
 	run, stop := context.WithCancel(ctx)
 	g, run := errgroup.WithContext(run)
 	g.Go(func() error { return ports.Run(run) })
 	g.Go(func() error {
 		defer stop()
+		select {
+		case <-connected:
+		case <-run.Done():
+			return run.Err()
+		}
 		removed, err := ports.Prune(ctx, func(vnet.Owner) bool { return false })
 		log.Info("Ports removed", "ports", removed)
 		return err

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -96,6 +97,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	})
 	if daemons != nil {
 		g.Go(func() error { return daemons.Run(ctx) })
+		g.Go(func() error { return daemons.FollowACLs(ctx, logPolicy(log.WithName("policy"))) })
 	}
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
@@ -107,6 +109,14 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	err = g.Wait()
 	log.Info("Stopped; the daemons and their traffic go on")
 	return err
+}
+
+// logPolicy logs what a rule with log: true has decided.
+func logPolicy(log logr.Logger) func(ovnd.ACLLine) {
+	return func(l ovnd.ACLLine) {
+		policy, rule, _ := strings.Cut(l.Name, "/")
+		log.Info("A rule has decided", "policy", policy, "rule", rule, "verdict", l.Verdict, "direction", l.Direction, "packet", l.Packet)
+	}
 }
 
 // startAPI starts the embedded API or finds the external one.

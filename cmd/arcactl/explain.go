@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -34,13 +35,14 @@ func explainCommand(f cmdutil.Factory, streams genericiooptions.IOStreams) *cobr
 	document := fields.Run
 	fields.Use = "explain KIND/NAME | KIND[.FIELD]"
 	fields.Short = "Explain why an object is not ready, or what a field means"
-	fields.Long = `explain KIND/NAME goes through what must be true for a network or attachment to be
+	fields.Long = `explain KIND/NAME goes through what must be true for a network, attachment or policy to be
 ready, in order, and says what to do about what is not. It ends with status 1 where the
 object is not ready.
 
 explain KIND[.FIELD] shows what a field means, as kubectl does.`
 	fields.Example = `  arcactl explain attachment/web-1
   arcactl explain network web -o json
+  arcactl explain policy/db
   arcactl explain attachments.spec.interface`
 	fields.RunE = func(cmd *cobra.Command, args []string) error {
 		kind, name, ok := objectName(args)
@@ -113,8 +115,17 @@ func findings(ctx context.Context, f cmdutil.Factory, kind, name string) ([]diag
 			return nil, err
 		}
 		return diagnose.Attachment(a, n), nil
+	case "policy", "policies", "pol":
+		p, all, attachments := &v1alpha1.Policy{}, &v1alpha1.PolicyList{}, &v1alpha1.AttachmentList{}
+		if err := c.Get(ctx, client.ObjectKey{Name: name}, p); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(c.List(ctx, all), c.List(ctx, attachments)); err != nil {
+			return nil, err
+		}
+		return diagnose.Policy(p, all.Items, attachments.Items), nil
 	}
-	return nil, fmt.Errorf("kind %q: must be network or attachment", kind)
+	return nil, fmt.Errorf("kind %q: must be network, attachment or policy", kind)
 }
 
 func printFindings(w io.Writer, findings []diagnose.Finding) error {

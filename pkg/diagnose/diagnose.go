@@ -8,9 +8,12 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
@@ -34,7 +37,7 @@ var advice = map[string]string{
 	v1alpha1.ReasonSubnetInUse:           "delete the network's attachments first, or set spec.subnets back",
 	v1alpha1.ReasonPoolExhausted:         "delete attachments or networks that are not needed, or name a larger range",
 	v1alpha1.ReasonNameConflict:          "choose another name",
-	v1alpha1.ReasonNetworkNotFound:       "create the network; the attachment then goes on by itself",
+	v1alpha1.ReasonNetworkNotFound:       "create the network; what waits for it then goes on by itself",
 	v1alpha1.ReasonNetworkNotAccepted:    "see what stands against the network: arcactl explain network/NAME",
 	v1alpha1.ReasonNetworkDeleting:       "wait until the network is gone and create it again, or use another",
 	v1alpha1.ReasonAddressInUse:          "choose another address in spec.addresses, or leave it out",
@@ -45,6 +48,11 @@ var advice = map[string]string{
 	v1alpha1.ReasonInterfaceNotFound:     "create the interface; the attachment then goes on by itself",
 	v1alpha1.ReasonInterfaceConflict:     "remove the other interface, or choose another spec.interface.name",
 	v1alpha1.ReasonAttachmentsRemain:     "delete the attachments that the message names",
+	v1alpha1.ReasonInvalid:               "correct the field that the message names",
+	v1alpha1.ReasonPriorityConflict:      "choose another spec.priority, or change or delete the older policy",
+	v1alpha1.ReasonFamilyMismatch:        "leave the peer out, or give the network a subnet of its family",
+	v1alpha1.ReasonTooManyRules:          "delete rules or policies that are not needed, or name peers and ports of one rule together",
+	v1alpha1.ReasonNothingSelected:       "label the attachments, or correct the selector",
 }
 
 // Network explains a network.
@@ -67,6 +75,66 @@ func Attachment(a *v1alpha1.Attachment, network *v1alpha1.Network) []Finding {
 		f.OK, f.Found = true, "is ready"
 	}
 	return append(append(out, f), conditions(a, a.Status.ObservedGeneration, a.Status.Conditions)...)
+}
+
+// Policy explains a policy beside all others and the attachments.
+func Policy(p *v1alpha1.Policy, all []v1alpha1.Policy, attachments []v1alpha1.Attachment) []Finding {
+	out := append(deleting(p, p.Status.Conditions), conditions(p, p.Status.ObservedGeneration, p.Status.Conditions)...)
+	if c := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionResolvedRefs); c != nil && c.Status != metav1.ConditionTrue {
+		// The policy works all the same.
+		out = append(out, Finding{OK: true, What: c.Type, Found: c.Reason + ": " + c.Message, Do: advice[c.Reason]})
+	}
+	names := endpointsOf(p, attachments)
+	out = append(out, Finding{OK: true, What: "endpoints", Found: fmt.Sprintf("is for %d: %s", len(names), some(names))})
+	if before := lookedAtBefore(p, all, attachments); len(before) > 0 {
+		out = append(out, Finding{OK: true, What: "order", Found: "for some of them these decide first: " + some(before)})
+	}
+	return out
+}
+
+// endpointsOf names the attachments that a policy is for.
+func endpointsOf(p *v1alpha1.Policy, attachments []v1alpha1.Attachment) []string {
+	var out []string
+	for i := range attachments {
+		if a := &attachments[i]; isFor(p, a) {
+			out = append(out, a.Name)
+		}
+	}
+	return out
+}
+
+func isFor(p *v1alpha1.Policy, a *v1alpha1.Attachment) bool {
+	if p.Spec.Selector == nil {
+		return a.Spec.Network == p.Spec.Network
+	}
+	s, err := metav1.LabelSelectorAsSelector(p.Spec.Selector)
+	return err == nil && s.Matches(labels.Set(a.Labels))
+}
+
+// lookedAtBefore names the policies that are for some of the same endpoints
+// and come first.
+func lookedAtBefore(p *v1alpha1.Policy, all []v1alpha1.Policy, attachments []v1alpha1.Attachment) []string {
+	var out []string
+	for i := range all {
+		other := &all[i]
+		if other.Name == p.Name || !meta.IsStatusConditionTrue(other.Status.Conditions, v1alpha1.ConditionAccepted) ||
+			other.Spec.Priority > p.Spec.Priority ||
+			other.Spec.Priority == p.Spec.Priority && !other.CreationTimestamp.Before(&p.CreationTimestamp) {
+			continue
+		}
+		if slices.ContainsFunc(attachments, func(a v1alpha1.Attachment) bool { return isFor(p, &a) && isFor(other, &a) }) {
+			out = append(out, fmt.Sprintf("%s (priority %d)", other.Name, other.Spec.Priority))
+		}
+	}
+	return out
+}
+
+// some joins the first few.
+func some(list []string) string {
+	if len(list) > 5 {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:5], ", "), len(list)-5)
+	}
+	return strings.Join(list, ", ")
 }
 
 func deleting(o metav1.Object, have []metav1.Condition) []Finding {

@@ -6,6 +6,7 @@ package ovnsync
 import (
 	"fmt"
 	"hash/fnv"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -94,6 +95,12 @@ func (x expectation) of(m model.Model, ids map[string]string) uint64 {
 		if set, ok := value.([]string); ok {
 			value = slices.Sorted(slices.Values(set))
 		}
+		if v.Kind() == reflect.Pointer {
+			value = nil // or what it points to, not where it lies
+			if !v.IsNil() {
+				value = v.Elem().Interface()
+			}
+		}
 		fmt.Fprintf(h, "%s=%v\n", c, value) // maps are printed in order
 	}
 	for _, k := range x.keys {
@@ -143,7 +150,7 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	if known && want.hash != want.of(now, row.ids()) {
 		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
 	}
-	for _, set := range []string{"ports", "policies", "static_routes", "acls", "addresses"} {
+	for _, set := range []string{"ports", "policies", "static_routes", "acls", "bands", "addresses"} {
 		e.losses(old.set(set), row, set)
 	}
 }

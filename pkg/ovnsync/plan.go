@@ -14,6 +14,7 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
 	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
 
 // plan collects the operations that bring some owners' rows to what they
@@ -23,12 +24,19 @@ type plan struct {
 	schema ovsdb.DatabaseSchema
 	ops    []ovsdb.Operation
 	names  int
-	// pending holds the named UUIDs of rows that the plan inserts.
-	pending map[string]string
+	first  int // operation of the owner that is being planned
+	// pending holds the rows that the plan inserts.
+	pending map[string]inserted
 	// settled and removed say what the database will hold, for telling our own
 	// changes from those of others.
 	settled []settled
 	removed []string
+}
+
+// inserted is a row that the plan inserts: its named UUID and its operation.
+type inserted struct {
+	name string
+	op   int
 }
 
 // settled is a row as it will be: by its UUID, or by the operation that
@@ -41,7 +49,7 @@ type settled struct {
 }
 
 func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
-	return &plan{view: v, schema: schema, pending: map[string]string{}}
+	return &plan{view: v, schema: schema, pending: map[string]inserted{}}
 }
 
 // mark remembers where the plan stands; rollback returns there.
@@ -55,6 +63,7 @@ func (p *plan) rollback(m plan) { *p = m }
 
 // owner adds what makes rows the owner's only rows.
 func (p *plan) owner(owner Owner, rows []Row) error {
+	p.first = len(p.ops)
 	have := map[string]existing{}
 	var surplus []existing
 	for _, e := range p.view.owned(owner.UID) {
@@ -69,6 +78,9 @@ func (p *plan) owner(owner Owner, rows []Row) error {
 		table := p.tableOf(row.Model)
 		if table == "" {
 			return fmt.Errorf("row %s: %T is no table of the server's schema", row.ID, row.Model)
+		}
+		if err := p.need(row); err != nil {
+			return err
 		}
 		key := table + "\x00" + row.ID
 		var err error
@@ -101,11 +113,44 @@ func (p *plan) tableOf(m model.Model) string {
 	return ""
 }
 
+// need looks for the rows that a row needs.
+func (p *plan) need(row Row) error {
+	for _, n := range row.Needs {
+		if _, ok := p.pending[n.Table+"\x00"+n.ID]; ok {
+			continue
+		}
+		if _, found := p.view.row(n.Table, n.ID); !found {
+			return &MissingParentError{Table: n.Table, ID: n.ID}
+		}
+	}
+	return nil
+}
+
+// setColumns are the columns that members put values into; a row that owns one
+// itself has it whole.
+var setColumns = []string{"addresses"}
+
+// wholeColumn is the set column of an address set that the row itself fills.
+func wholeColumn(row Row) string {
+	if _, ok := row.Model.(*nbdb.AddressSet); !ok {
+		return ""
+	}
+	for _, c := range setColumns {
+		if slices.Contains(row.Columns, c) {
+			return c
+		}
+	}
+	return ""
+}
+
 // identity is what external_ids of a row must hold.
 func identity(owner Owner, row Row) map[string]string {
 	ids := map[string]string{
 		KeyOwnerKind: owner.Kind, KeyOwnerName: owner.Name, KeyOwnerUID: owner.UID,
 		KeyRow: row.ID, KeyMembers: encodeMembers(row.Members),
+	}
+	if whole := wholeColumn(row); whole != "" {
+		ids[KeyWhole] = whole
 	}
 	if extra, ok := ovsdbconn.Column(row.Model, "external_ids").Interface().(map[string]string); ok {
 		for k, v := range extra {
@@ -127,8 +172,8 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 	ids := identity(owner, row)
 	values["external_ids"] = ovsdbconn.Pairs(ids)
 	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids})
+	p.pending[table+"\x00"+row.ID] = inserted{name: name, op: len(p.ops)}
 	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: values})
-	p.pending[table+"\x00"+row.ID] = name
 	for _, m := range row.Members {
 		if err := p.join(m, name, false); err != nil {
 			return err
@@ -155,6 +200,14 @@ func (p *plan) correct(owner Owner, e existing, row Row) error {
 		values["external_ids"] = ovsdbconn.Pairs(merged)
 	}
 	p.settled = append(p.settled, settled{uuid: e.uuid, row: row, ids: ids})
+	if whole := wholeColumn(row); whole != "" {
+		keep := ovsdbconn.Set(row.Model, whole)
+		for _, v := range e.set(whole) {
+			if !slices.Contains(keep, v) {
+				p.removed = append(p.removed, e.uuid+"\x00"+v)
+			}
+		}
+	}
 	if len(values) > 0 {
 		p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: e.table, Where: ovsdbconn.ByUUID(e.uuid), Row: values})
 	}
@@ -187,8 +240,17 @@ func (p *plan) join(m Member, self string, look bool) error {
 	if isReference {
 		value = self
 	}
-	parent, ok := p.pending[m.Table+"\x00"+m.ID]
-	if !ok {
+	var parent string
+	if made, ok := p.pending[m.Table+"\x00"+m.ID]; ok {
+		if made.op >= p.first {
+			// As part of the insertion: a set may have to have a member from the start.
+			into := p.ops[made.op].Row
+			set, _ := into[m.Column].(ovsdb.OvsSet)
+			into[m.Column] = ovsdb.OvsSet{GoSet: append(slices.Clip(set.GoSet), ovsSet(value, isReference).GoSet...)}
+			return nil
+		}
+		parent = made.name
+	} else {
 		e, found := p.view.row(m.Table, m.ID)
 		if !found {
 			return &MissingParentError{Table: m.Table, ID: m.ID}
@@ -232,7 +294,7 @@ func (p *plan) strays(table, columnName string) {
 	}
 	for id, m := range p.view.cache.Table(table).RowsShallow() {
 		e := existing{table, id, m}
-		if e.owner().UID == "" {
+		if e.owner().UID == "" || e.ids()[KeyWhole] == columnName {
 			continue
 		}
 		for _, value := range e.set(columnName) {

@@ -43,7 +43,14 @@ type Row struct {
 	// A row of a table that is not a root of the schema (port, acl, policy,
 	// route) needs at least one or the server removes it at once.
 	Members []Member
+
+	// Needs lists rows that must be there, or be made in the same transaction,
+	// for this one to be written: what protects a port before the port.
+	Needs []Reference
 }
+
+// Reference names a row.
+type Reference struct{ Table, ID string }
 
 // Member is one value in a set column of another row, which may belong to
 // another owner: the port of an Attachment in Logical_Switch.ports of its

@@ -34,6 +34,8 @@ var monitored = map[string]model.Model{
 	nbdb.LoadBalancerGroupTable:        &nbdb.LoadBalancerGroup{},
 	nbdb.DHCPOptionsTable:              &nbdb.DHCPOptions{},
 	nbdb.QoSTable:                      &nbdb.QoS{},
+	nbdb.MeterTable:                    &nbdb.Meter{},
+	nbdb.MeterBandTable:                &nbdb.MeterBand{},
 }
 
 // session is one connection to the northbound database.

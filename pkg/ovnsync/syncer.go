@@ -25,6 +25,9 @@ const (
 	// KeyMembers records in which sets of other rows the row has put a value:
 	// what has to be taken out again is known from the database alone.
 	KeyMembers = "arca-members"
+	// KeyWhole names the set column whose values the row itself holds: no
+	// other row puts values into it.
+	KeyWhole = "arca-whole"
 )
 
 // ErrDisconnected says that the database does not answer. Nothing was read or
@@ -32,7 +35,7 @@ const (
 var ErrDisconnected = ovsdbconn.ErrDisconnected
 
 // MissingParentError says that a row of another owner, whose set a row is to
-// be a member of, is not there yet. Nothing was written.
+// be a member of or that it needs, is not there yet. Nothing was written.
 type MissingParentError struct{ Table, ID string }
 
 func (e *MissingParentError) Error() string {

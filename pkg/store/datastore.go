@@ -58,23 +58,25 @@ func startDatastore(ctx context.Context, endpoint, dsn string) (*datastore, erro
 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	backend, err := openBackend(ctx, &running, endpoint, dsn)
+	watches := &watchGate{}
+	end := func() {
+		cancel()
+		watches.shut()
+		running.Wait()
+	}
+	backend, err := openBackend(ctx, &running, watches, endpoint, dsn)
 	if err == nil {
 		err = backend.Start(ctx)
 	}
 	if err != nil {
-		cancel()
-		running.Wait()
+		end()
 		return nil, err
 	}
-	return serveBackend(backend, func() {
-		cancel()
-		running.Wait()
-	}), nil
+	return serveBackend(backend, end), nil
 }
 
 // openBackend opens a database through kine.
-func openBackend(ctx context.Context, running *sync.WaitGroup, endpoint, dsn string) (server.Backend, error) {
+func openBackend(ctx context.Context, running *sync.WaitGroup, watches *watchGate, endpoint, dsn string) (server.Backend, error) {
 	config := &drivers.Config{
 		Endpoint:       endpoint,
 		DataSourceName: dsn,
@@ -95,7 +97,7 @@ func openBackend(ctx context.Context, running *sync.WaitGroup, endpoint, dsn str
 		if err := checkDurable(ctx, dialect.DB); err != nil {
 			return nil, err
 		}
-		return newSQLiteBackend(dialect, running, config), nil
+		return newSQLiteBackend(dialect, running, watches, config), nil
 	}
 	// The endpoint may carry a password: it is not repeated in errors.
 	_, backend, err := drivers.New(ctx, running, config)

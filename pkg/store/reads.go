@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"sync"
 
 	"github.com/k3s-io/kine/pkg/logstructured/sqllog"
 	"github.com/k3s-io/kine/pkg/server"
@@ -21,6 +22,32 @@ import (
 type honestLog struct {
 	*sqllog.SQLLog
 	dialect server.Dialect
+	watches *watchGate
+}
+
+// Watch refuses once the log is ending: kine adds to what the end waits for in
+// the middle of that wait otherwise.
+func (l honestLog) Watch(ctx context.Context) <-chan server.EventBatch {
+	l.watches.mu.Lock()
+	defer l.watches.mu.Unlock()
+	if l.watches.isShut {
+		none := make(chan server.EventBatch)
+		close(none)
+		return none
+	}
+	return l.SQLLog.Watch(ctx)
+}
+
+// watchGate lets watches begin until it is shut.
+type watchGate struct {
+	mu     sync.Mutex
+	isShut bool
+}
+
+func (g *watchGate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.isShut = true
 }
 
 func (l honestLog) query(ctx context.Context, key, end string, limit, revision int64, includeDeleted, keysOnly bool) (*sql.Rows, error) {

@@ -20,7 +20,7 @@ func TestReadsAreKines(t *testing.T) {
 	ctx, honest, _ := testBackend(t, func(p server.Backend, d server.Dialect, running *sync.WaitGroup, c *drivers.Config) server.Backend {
 		c.CompactInterval = 0
 		plain = p
-		return newSQLiteBackend(d, running, c)
+		return newSQLiteBackend(d, running, &watchGate{}, c)
 	})
 	var last int64
 	for n := range 20 {
@@ -117,7 +117,7 @@ func collect(result server.ListResult) (int64, []*server.KeyValue, error) {
 // A read that is cut short is an error, not a shorter list.
 func TestInterruptedListIsAnError(t *testing.T) {
 	ctx, b, _ := testBackend(t, func(_ server.Backend, d server.Dialect, running *sync.WaitGroup, c *drivers.Config) server.Backend {
-		return newSQLiteBackend(d, running, c)
+		return newSQLiteBackend(d, running, &watchGate{}, c)
 	})
 	for n := range 500 {
 		if _, err := b.Create(ctx, fmt.Sprintf("/a/%03d", n), nil, 0); err != nil {

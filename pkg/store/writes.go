@@ -26,9 +26,9 @@ import (
 
 // newSQLiteBackend builds kine's backend on a SQLite dialect, with errors of
 // writes and lists reported, and writers queued.
-func newSQLiteBackend(dialect server.Dialect, running *sync.WaitGroup, config *drivers.Config) server.Backend {
+func newSQLiteBackend(dialect server.Dialect, running *sync.WaitGroup, watches *watchGate, config *drivers.Config) server.Backend {
 	queued := &queuedDialect{Dialect: dialect, turn: make(chan struct{}, 1)}
-	log := honestLog{SQLLog: sqllog.New(queued, running, config), dialect: queued}
+	log := honestLog{SQLLog: sqllog.New(queued, running, config), dialect: queued, watches: watches}
 	return honestBackend{logstructured.New(log)}
 }
 

@@ -24,7 +24,7 @@ import (
 func testBackend(t *testing.T, wrap func(server.Backend, server.Dialect, *sync.WaitGroup, *drivers.Config) server.Backend) (context.Context, server.Backend, *smalldisk.Disk) {
 	t.Helper()
 	captureLogs(logr.Discard())
-	disk := smalldisk.New(t, 16<<20)
+	disk := smalldisk.New(t, 64<<20)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() {
@@ -52,7 +52,7 @@ func testBackend(t *testing.T, wrap func(server.Backend, server.Dialect, *sync.W
 func TestFailedWritesAreErrors(t *testing.T) {
 	for name, wrap := range map[string]func(server.Backend, server.Dialect, *sync.WaitGroup, *drivers.Config) server.Backend{
 		"sqlite": func(_ server.Backend, d server.Dialect, running *sync.WaitGroup, c *drivers.Config) server.Backend {
-			return newSQLiteBackend(d, running, c)
+			return newSQLiteBackend(d, running, &watchGate{}, c)
 		},
 		"others": func(plain server.Backend, _ server.Dialect, _ *sync.WaitGroup, c *drivers.Config) server.Backend {
 			return verifiedBackend{plain}
@@ -112,7 +112,7 @@ func TestFailedWritesAreErrors(t *testing.T) {
 // kine would end the process when a compaction meets a full disk.
 func TestCompactionOutlivesAFullDisk(t *testing.T) {
 	ctx, b, disk := testBackend(t, func(_ server.Backend, d server.Dialect, running *sync.WaitGroup, c *drivers.Config) server.Backend {
-		return newSQLiteBackend(d, running, c)
+		return newSQLiteBackend(d, running, &watchGate{}, c)
 	})
 	value := []byte(strings.Repeat("x", 4_000))
 	rev, err := b.Create(ctx, "/a", value, 0)

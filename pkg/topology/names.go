@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -89,4 +90,12 @@ func systemMAC(of string) net.HardwareAddr {
 // network's name on every machine and after every restart.
 func RouterMAC(network string) net.HardwareAddr {
 	return systemMAC(fmt.Sprintf("router/%s", network))
+}
+
+// LinkLocal is the IPv6 link-local address that belongs to a MAC address, the
+// only one that port security lets an endpoint use.
+func LinkLocal(mac net.HardwareAddr) netip.Addr {
+	return netip.AddrFrom16([16]byte{
+		0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
+	})
 }

@@ -20,6 +20,8 @@ const (
 	// An endpoint cannot send from the router's addresses: port security.
 	priorityRouter    = 30000
 	priorityIsolation = 1000
+	// RouterPriorityOpening is for what policies open between networks.
+	RouterPriorityOpening = 2000
 )
 
 // Shared returns the rows that all networks share: the router, the join switch
@@ -66,14 +68,14 @@ func Shared() []ovnsync.Row {
 		rows = append(rows,
 			addressSet(f.subnets),
 			addressSet(f.gateways),
-			policy("router-"+f.family, priorityRouter, f.family+".src == $"+f.gateways, nbdb.LogicalRouterPolicyActionAllow),
-			policy("isolation-"+f.family, priorityIsolation,
+			RouterPolicy("router-"+f.family, priorityRouter, f.family+".src == $"+f.gateways, nbdb.LogicalRouterPolicyActionAllow),
+			RouterPolicy("isolation-"+f.family, priorityIsolation,
 				f.family+".src == $"+f.subnets+" && "+f.family+".dst == $"+f.subnets, nbdb.LogicalRouterPolicyActionDrop),
 		)
 	}
 	// Nothing reaches the host yet: the way out is opened by the services that
 	// need it, and closed until then.
-	rows = append(rows, policy("host-ip4", priorityIsolation,
+	rows = append(rows, RouterPolicy("host-ip4", priorityIsolation,
 		"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop))
 	return rows
 }
@@ -82,7 +84,8 @@ func addressSet(name string) ovnsync.Row {
 	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: []string{"name"}}
 }
 
-func policy(id string, priority int, match string, action nbdb.LogicalRouterPolicyAction) ovnsync.Row {
+// RouterPolicy is a policy on the shared router.
+func RouterPolicy(id string, priority int, match string, action nbdb.LogicalRouterPolicyAction) ovnsync.Row {
 	return ovnsync.Row{
 		ID:      id,
 		Model:   &nbdb.LogicalRouterPolicy{Priority: priority, Match: match, Action: action},

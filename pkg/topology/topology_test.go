@@ -147,7 +147,7 @@ func TestUniqueIDs(t *testing.T) {
 			t.Errorf("two rows %s", id)
 		}
 		seenIDs[id] = true
-		if f := model.FieldByName("Name"); f.IsValid() {
+		if f := model.FieldByName("Name"); f.IsValid() && f.Kind() == reflect.String {
 			name := model.Type().Name() + " " + f.String()
 			if seenNames[name] {
 				t.Errorf("two rows named %s", name)

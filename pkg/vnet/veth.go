@@ -42,6 +42,11 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 			return err
 		}
 		w.ifindex = p.outer.Attrs().Index
+		if made {
+			if err := ignoreAdvertisements(ns, m.host, w.InnerName); err != nil {
+				return err
+			}
+		}
 		if err := m.syncOffload(s, ns, w, made); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -31,10 +32,12 @@ func TestStories(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 			w := &world{root: root, namespaces: map[string]bool{}}
+			commands := w.commands()
+			maps.Copy(commands, w.traffic())
 			t.Run("story", func(t *testing.T) {
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},
-					Cmds:  w.commands(),
+					Cmds:  commands,
 					Setup: func(e *testscript.Env) error {
 						w.dir = e.WorkDir
 						run, err := os.MkdirTemp("/run", "e2e")

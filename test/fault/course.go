@@ -82,7 +82,7 @@ func (w *world) sufferUnder(f fault, c *course, tcp *stream, r *result) (err err
 		times = max(1, f.shortTimes)
 	}
 	for range times {
-		ctx, cancel := context.WithTimeout(context.Background(), healing+10*time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), healing+time.Minute)
 		c.began()
 		err := f.do(ctx, c)
 		cancel()

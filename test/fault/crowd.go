@@ -35,7 +35,7 @@ func crowd(ctx context.Context, c *course) (err error) {
 	from := time.Now()
 	for time.Since(from) < lasts {
 		err := c.atOnce(ctx, func(ctx context.Context, i int) error {
-			return c.clientNow().Create(ctx, attachment(loadPrefix+container(i), n.Name, container(i), ""))
+			return c.clientNow().Create(ctx, attachment(loadPrefix+container(i), n.Name, container(i)))
 		})
 		if err != nil {
 			return fmt.Errorf("attaching: %w", err)
@@ -47,7 +47,7 @@ func crowd(ctx context.Context, c *course) (err error) {
 			return err
 		}
 		err = c.atOnce(ctx, func(ctx context.Context, i int) error {
-			a := attachment(loadPrefix+container(i), n.Name, container(i), "")
+			a := attachment(loadPrefix+container(i), n.Name, container(i))
 			return client.IgnoreNotFound(c.clientNow().Delete(ctx, a))
 		})
 		if err != nil {

@@ -116,6 +116,9 @@ func (w *world) backup() (string, error) {
 // copyBack puts an old copy in the store's place: what was made since goes, what
 // was deleted since comes back as it was.
 func copyBack(ctx context.Context, c *course) error {
+	if err := ip("netns", "add", "later"); err != nil {
+		return err
+	}
 	file, err := c.backup()
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func copyBack(ctx context.Context, c *course) error {
 	if err := c.clientNow().Create(ctx, network(loadPrefix+"later")); err != nil {
 		return err
 	}
-	if err := c.clientNow().Create(ctx, attachment(loadPrefix+"later", loadPrefix+"later", "c", "eth7")); err != nil {
+	if err := c.clientNow().Create(ctx, attachment(loadPrefix+"later", loadPrefix+"later", "later")); err != nil {
 		return err
 	}
 	if err := c.untilReady(ctx, isLater); err != nil {
@@ -140,7 +143,10 @@ func copyBack(ctx context.Context, c *course) error {
 	if err := c.putBack(file); err != nil {
 		return err
 	}
-	return c.start()
+	if err := c.start(); err != nil {
+		return err
+	}
+	return ip("netns", "del", "later")
 }
 
 // putBack makes a copy the store's file.
@@ -233,6 +239,9 @@ func hang(_ context.Context, c *course) error {
 
 // jumpClocks has all programs see their wall clock jump ahead and back.
 func jumpClocks(ctx context.Context, c *course) error {
+	if err := ip("netns", "add", "clock"); err != nil {
+		return err
+	}
 	for i, by := range []time.Duration{time.Hour, -time.Hour, 0} {
 		pids := []int{c.daemon.Process.Pid}
 		for _, name := range daemonNames {
@@ -255,7 +264,7 @@ func jumpClocks(ctx context.Context, c *course) error {
 		if off := time.Until(n.CreationTimestamp.Time) - by; off < -time.Minute || off > time.Minute {
 			return fmt.Errorf("the clock was to jump by %v, and is %v off that", by, off)
 		}
-		a := attachment(n.Name, n.Name, "c", fmt.Sprintf("clock%d", i))
+		a := attachment(n.Name, n.Name, "clock")
 		if err := c.clientNow().Create(ctx, a); err != nil {
 			return err
 		}
@@ -266,7 +275,8 @@ func jumpClocks(ctx context.Context, c *course) error {
 			return fmt.Errorf("clock %v ahead: %w", by, err)
 		}
 	}
-	return nil
+	c.began()
+	return ip("netns", "del", "clock")
 }
 
 // vanish deletes the namespace of a container and makes it again.

@@ -54,9 +54,28 @@ const (
 	writeEvery = 20 * time.Millisecond
 )
 
-// startLoad starts the writers. Their containers are one namespace.
+const (
+	perNetwork = 3
+	// rounds that a writer's namespaces last for before they are used again.
+	rounds = 6
+)
+
+// loadNetns is the namespace of a writer's attachment.
+func loadNetns(writer, round, i int) string {
+	return fmt.Sprintf("%s%d-%d-%d", loadPrefix, writer, round%rounds, i)
+}
+
+// loadNamespaces calls fn with each of them.
+func loadNamespaces(fn func(name string) error) (err error) {
+	for n := range writers * rounds * perNetwork {
+		err = errors.Join(err, fn(loadNetns(n/(rounds*perNetwork), n/perNetwork, n%perNetwork)))
+	}
+	return err
+}
+
+// startLoad starts the writers.
 func startLoad(w *world) (*load, error) {
-	if err := ip("netns", "add", "load"); err != nil {
+	if err := loadNamespaces(func(name string) error { return ip("netns", "add", name) }); err != nil {
 		return nil, err
 	}
 	l := &load{w: w, stop: make(chan struct{}), networks: map[string]fate{}, attachments: map[string]fate{}}
@@ -75,14 +94,14 @@ func (l *load) write(writer int) {
 		steps = append(steps, func() {
 			l.create(l.networks, network(name(round), fmt.Sprintf("10.%d.%d.0/24", 100+writer, round%256)))
 		})
-		for i := range 3 {
+		for i := range perNetwork {
 			a := fmt.Sprintf("%s-%d", name(round), i)
 			steps = append(steps, func() {
-				l.create(l.attachments, attachment(a, name(round), "load", fmt.Sprintf("w%dr%di%d", writer, round%1000, i)))
+				l.create(l.attachments, attachment(a, name(round), loadNetns(writer, round, i)))
 			})
 		}
 		if old := round - 2; old >= 0 {
-			for i := range 3 {
+			for i := range perNetwork {
 				a := fmt.Sprintf("%s-%d", name(old), i)
 				steps = append(steps, func() { l.delete(l.attachments, &v1alpha1.Attachment{}, a) })
 			}
@@ -99,13 +118,25 @@ func (l *load) write(writer int) {
 	}
 }
 
+// create and delete try until they are answered, as a client that must know
+// does: an attachment without its network is no fault of ours.
+
 func (l *load) create(among map[string]fate, o client.Object) {
 	name := o.GetName()
 	l.set(among, name, unknown)
-	if err := l.w.clientNow().Create(context.Background(), o); err == nil {
-		l.acknowledge(among, name, there)
-	} else if l.failed(); answered(err) {
-		l.note(fmt.Errorf("creating %s: %w", name, err))
+	for first := true; ; first = false {
+		err := l.w.clientNow().Create(context.Background(), o)
+		switch {
+		case err == nil, apierrors.IsAlreadyExists(err) && !first: // an earlier attempt was done, and not answered
+			l.acknowledge(among, name, there)
+			return
+		case answered(err):
+			l.note(fmt.Errorf("creating %s: %w", name, err))
+			return
+		}
+		if !l.again() {
+			return
+		}
 	}
 }
 
@@ -114,17 +145,35 @@ func (l *load) delete(among map[string]fate, o client.Object, name string) {
 	before := among[name]
 	among[name] = unknown
 	l.mu.Unlock()
-	o.SetName(name)
-	err := l.w.clientNow().Delete(context.Background(), o)
-	switch {
-	case err == nil:
-		l.acknowledge(among, name, gone)
-	case apierrors.IsNotFound(err) && before == there:
-		l.note(fmt.Errorf("%s was acknowledged, and is not found when it is deleted", name))
-	case apierrors.IsNotFound(err):
-		l.set(among, name, gone)
-	default:
-		l.failed()
+	for first := true; ; first = false {
+		o.SetName(name)
+		err := l.w.clientNow().Delete(context.Background(), o)
+		switch {
+		case err == nil:
+			l.acknowledge(among, name, gone)
+			return
+		case apierrors.IsNotFound(err) && before == there && first:
+			l.note(fmt.Errorf("%s was acknowledged, and is not found when it is deleted", name))
+			return
+		case apierrors.IsNotFound(err):
+			l.set(among, name, gone)
+			return
+		}
+		if !l.again() {
+			return
+		}
+	}
+}
+
+// again counts a write that was not acknowledged, and tells after a while
+// whether to try once more.
+func (l *load) again() bool {
+	l.failed()
+	select {
+	case <-l.stop:
+		return false
+	case <-time.After(writeEvery):
+		return true
 	}
 }
 
@@ -171,6 +220,12 @@ func (l *load) halt() {
 // check fails where something that was acknowledged is not so, once what is
 // being deleted had the time to go.
 func (l *load) check(ctx context.Context) error {
+	l.mu.Lock()
+	odd := errors.Join(l.odd...)
+	l.mu.Unlock()
+	if odd != nil {
+		return odd
+	}
 	return until(ctx, "what was acknowledged to be so", func() error {
 		networks, attachments, err := l.w.lists(ctx)
 		if err != nil {
@@ -185,7 +240,7 @@ func (l *load) check(ctx context.Context) error {
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return errors.Join(append([]error{compare("network", l.networks, present), compare("attachment", l.attachments, attached)}, l.odd...)...)
+		return errors.Join(compare("network", l.networks, present), compare("attachment", l.attachments, attached))
 	})
 }
 
@@ -207,10 +262,10 @@ func compare(kind string, fates map[string]fate, present []string) error {
 	return errors.Join(errs...)
 }
 
-// clean deletes what the writers have left, and their namespace.
+// clean deletes what the writers have left, and their namespaces.
 func (l *load) clean(ctx context.Context) error {
 	if err := l.w.deleteAmong(ctx, isLoad); err != nil {
 		return err
 	}
-	return ip("netns", "del", "load")
+	return loadNamespaces(func(name string) error { return ip("netns", "del", name) })
 }

@@ -19,8 +19,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 var (
@@ -41,6 +43,7 @@ const stage = "ARCA_FAULT_STAGE"
 
 func main() {
 	flag.Parse()
+	log.SetLogger(logr.Discard()) // of the client
 	faults, err := chosen()
 	if err != nil {
 		fail(err)

@@ -37,23 +37,23 @@ func network(name string, cidrs ...string) *v1alpha1.Network {
 	return n
 }
 
-// attachment is one of type Veth. Several in one namespace need names of their own.
-func attachment(name, network, netns, interfaceName string) *v1alpha1.Attachment {
+// attachment is one of type Veth. A namespace holds one: it has one default route.
+func attachment(name, network, netns string) *v1alpha1.Attachment {
 	return &v1alpha1.Attachment{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.AttachmentSpec{
 			Network:   network,
-			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: "/run/netns/" + netns, Name: interfaceName},
+			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: "/run/netns/" + netns},
 		},
 	}
 }
 
 func (w *world) applyBase() error {
-	b := attachment("b", trafficNetwork, "b", "")
+	b := attachment("b", trafficNetwork, "b")
 	b.Spec.Addresses = []string{addressOfB}
 	for _, o := range []client.Object{
 		network(trafficNetwork, "10.1.0.0/24"), network(otherNetwork),
-		attachment("a", trafficNetwork, "a", ""), b, attachment("c", trafficNetwork, "c", ""), attachment("d", otherNetwork, "d", ""),
+		attachment("a", trafficNetwork, "a"), b, attachment("c", trafficNetwork, "c"), attachment("d", otherNetwork, "d"),
 	} {
 		if err := w.clientNow().Create(context.Background(), o); err != nil {
 			return err

@@ -303,7 +303,7 @@ func (w *world) keepLogs(name string) {
 		fmt.Fprintln(os.Stderr, "fault: keeping logs:", err)
 		return
 	}
-	out, err := exec.Command("cp", "-r", w.log(), filepath.Join(w.state, "ovn", "log"), to).CombinedOutput()
+	out, err := exec.Command("cp", "-r", w.log(), filepath.Join(w.state, "ovn", "log")+"/.", to).CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "fault: keeping logs: %v: %s", err, out)
 	}
@@ -325,14 +325,18 @@ func ip(args ...string) error {
 // until looks again and again until a look finds nothing wrong, and at ctx's end
 // says what the last one found.
 func until(ctx context.Context, what string, look func() error) error {
+	var last error
 	for {
 		err := look()
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil { // a look that is cut off tells nothing
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w", what, err)
+			return fmt.Errorf("waiting for %s: %w", what, last)
 		case <-time.After(pause):
 		}
 	}

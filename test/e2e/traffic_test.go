@@ -1,0 +1,91 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/vishvananda/netns"
+)
+
+// traffic are commands that open connections in namespaces.
+func (w *world) traffic() map[string]command {
+	return map[string]command{
+		// listen NAME PORT: TCP connections are accepted in a namespace, until the story ends.
+		"listen": func(ts *testscript.TestScript, _ bool, args []string) {
+			var l net.Listener
+			ts.Check(within(args[0], func() (err error) {
+				l, err = net.Listen("tcp", ":"+args[1])
+				return err
+			}))
+			ts.Defer(func() { _ = l.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_ = c.Close()
+				}
+			}()
+		},
+		// connects NAME ADDRESS PORT: a TCP connection opens within 30 s, or with ! one becomes impossible.
+		"connects": func(ts *testscript.TestScript, neg bool, args []string) {
+			for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // nothing tells but an answer
+				err := within(args[0], func() error {
+					c, err := net.DialTimeout("tcp", net.JoinHostPort(args[1], args[2]), time.Second)
+					if err == nil {
+						_ = c.Close()
+					}
+					return err
+				})
+				if (err != nil) == neg {
+					return
+				}
+				if time.Now().After(limit) {
+					ts.Fatalf("from %s to %s port %s: %v", args[0], args[1], args[2], err)
+				}
+			}
+		},
+		// logged REGEXP: arca-network has logged such a line, or does within 30 s.
+		"logged": func(ts *testscript.TestScript, _ bool, args []string) {
+			re, err := regexp.Compile(args[0])
+			ts.Check(err)
+			for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+				raw, err := os.ReadFile(filepath.Join(w.dir, "log"))
+				ts.Check(err)
+				if re.Match(raw) {
+					return
+				}
+				if time.Now().After(limit) {
+					ts.Fatalf("nothing like %s was logged", args[0])
+				}
+			}
+		},
+	}
+}
+
+// within runs f on a thread in a network namespace.
+func within(name string, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		handle, err := netns.GetFromName(name)
+		if err == nil {
+			err = netns.Set(handle)
+			_ = handle.Close()
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
