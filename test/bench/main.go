@@ -24,6 +24,7 @@ var (
 	sizes   = flag.String("sizes", "10,100", "numbers of networks, each with ten attachments, separated by commas; none leaves them out")
 	ways    = flag.String("ways", "ours,floor,cli", "what to measure at each size: "+strings.Join(wayNames(), ", "))
 	samples = flag.Int("samples", 20, "samples of each latency")
+	crowd   = flag.Int("crowd", 1000, "containers that 16 clients attach at once; 0 leaves it out")
 	extras  = flag.String("extras", "footprint,throughput", "what to measure once: footprint, throughput; none leaves them out")
 	out     = flag.String("out", "test/bench/out/bench.json", "file for the figures; those of another run in it are kept where this one does not measure them")
 	bin     = flag.String("bin", "bin", "folder of arca-network")

@@ -228,7 +228,7 @@ func (o *ours) network(i int) error {
 }
 
 func (o *ours) attachment(i, j int) error {
-	return o.watched(&v1alpha1.AttachmentList{}, containerName(i, j),
+	return o.watched(&v1alpha1.AttachmentList{}, attachmentName(i, j),
 		func() error { return o.api.Create(context.Background(), spec(attachmentObject(i, j))) },
 		func(e watch.Event) bool {
 			a, ok := e.Object.(*v1alpha1.Attachment)
@@ -242,7 +242,7 @@ func (o *ours) removeNetwork(i int) error {
 }
 
 func (o *ours) removeAttachment(i, j int) error {
-	a := &v1alpha1.Attachment{ObjectMeta: metav1.ObjectMeta{Name: containerName(i, j)}}
+	a := &v1alpha1.Attachment{ObjectMeta: metav1.ObjectMeta{Name: attachmentName(i, j)}}
 	return o.watched(&v1alpha1.AttachmentList{}, a.Name, func() error { return o.remove(a) }, gone)
 }
 

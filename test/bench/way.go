@@ -98,7 +98,7 @@ func measureWay(name, dir string, networks int) (results []result, err error) {
 		}
 	}()
 	m := &measurement{way: w, networks: networks}
-	for _, step := range []func() error{m.memoryIdle, m.bulk, m.memoryFull, m.latencies, m.restart, m.heal} {
+	for _, step := range []func() error{m.memoryIdle, m.bulk, m.memoryFull, m.latencies, m.calls, m.crowd, m.sync, m.restart, m.heal} {
 		if err := step(); err != nil {
 			if log, e := os.ReadFile(dir + "/log"); e == nil {
 				fmt.Fprintf(os.Stderr, "%s\n", log[max(0, len(log)-4000):])
