@@ -140,6 +140,9 @@ func (o *options) validate() error {
 	if len(o.listen) == 0 {
 		o.listen = []string{"unix://" + o.controlSocket()}
 	}
+	if _, err := o.controlTLS(); err != nil {
+		return err
+	}
 	for _, cid := range o.vsockAllowCID {
 		if cid > math.MaxUint32 {
 			return fmt.Errorf("--vsock-allow-cid: %d: must be a number from 0 to %d", cid, uint32(math.MaxUint32))

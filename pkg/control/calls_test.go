@@ -35,6 +35,7 @@ func TestCalls(t *testing.T) {
 		"64 clients":            manyClients,
 		"released at once":      releasedAtOnce,
 		"delete while attached": deleteWhileAttached,
+		"policy":                networkPolicy,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, w) })
 	}
@@ -380,5 +381,91 @@ func deleteWhileAttached(t *testing.T, w *world) {
 			t.Errorf("round %d: attach: %v; delete: %v", round, attached, deleted)
 		}
 		cleanUp(t, w, "contested", "c")
+	}
+}
+
+func networkPolicy(t *testing.T, w *world) {
+	w.network(t, "guarded", "10.212.0.0/24")
+	w.network(t, "peer", "10.213.0.0/24")
+	set := func(rules ...*controlpb.NetworkPolicyRule) error {
+		res, err := w.SetNetworkPolicy(within(t, patience), &controlpb.SetNetworkPolicyRequest{NetworkId: "guarded", Rules: rules})
+		if err == nil && int(res.Rules) != len(rules) {
+			t.Errorf("%d rules are in force, of %d", res.Rules, len(rules))
+		}
+		return err
+	}
+	policy := func() *v1alpha1.Policy {
+		p := &v1alpha1.Policy{ObjectMeta: metav1.ObjectMeta{Name: "guarded"}}
+		if err := w.api.Get(within(t, patience), client.ObjectKeyFromObject(p), p); client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	allow := &controlpb.NetworkPolicyRule{Action: "allow", Protocol: "tcp", SourceNetwork: "peer", DestinationNetwork: "guarded", Port: 80, Priority: 10}
+	deny := &controlpb.NetworkPolicyRule{Action: "deny"}
+	for range 2 {
+		if err := set(deny, allow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := policy()
+	if p.Generation != 1 || len(p.Spec.Ingress) != 2 || p.Spec.Ingress[0].Action != v1alpha1.PolicyAllow {
+		t.Errorf("generation %d, %+v", p.Generation, p.Spec)
+	}
+	if err := set(deny); err != nil {
+		t.Fatal(err)
+	}
+	if p := policy(); p.Generation != 2 || len(p.Spec.Ingress) != 1 {
+		t.Errorf("all rules are replaced by one write: generation %d, %+v", p.Generation, p.Spec)
+	}
+	before := policy().Spec
+
+	wantFields(t, set(&controlpb.NetworkPolicyRule{Action: "allow", SourceNetwork: "10.0.0.0/33"}, &controlpb.NetworkPolicyRule{Action: "allow", Port: 80}),
+		codes.InvalidArgument, "rules[0].source_network", "rules[1].ports")
+	// What only the other objects tell: the rules before are in force again.
+	err := set(deny, &controlpb.NetworkPolicyRule{Action: "allow", SourceNetwork: "fd00::/64"})
+	wantCode(t, err, codes.InvalidArgument)
+	if reason(err) != v1alpha1.ReasonFamilyMismatch {
+		t.Errorf("reason %q: %v", reason(err), err)
+	}
+	if now := policy().Spec; fmt.Sprintf("%+v", now) != fmt.Sprintf("%+v", before) {
+		t.Errorf("after a refusal the rules are %+v, were %+v", now, before)
+	}
+	if err := set(deny); err != nil { // and come true as before
+		t.Error(err)
+	}
+	_, err = w.SetNetworkPolicy(within(t, patience), &controlpb.SetNetworkPolicyRequest{NetworkId: "nowhere", Rules: []*controlpb.NetworkPolicyRule{deny}})
+	wantCode(t, err, codes.NotFound)
+
+	for range 2 {
+		if err := set(); err != nil {
+			t.Error(err)
+		}
+	}
+	if p := policy(); p.UID != "" {
+		t.Error("no rules, and the policy is there")
+	}
+	// One that was refused at once leaves none.
+	wantCode(t, set(&controlpb.NetworkPolicyRule{Action: "allow", SourceNetwork: "fd00::/64"}), codes.InvalidArgument)
+	if p := policy(); p.UID != "" {
+		t.Error("a policy that was refused is left")
+	}
+	// A policy of somebody else's with that name is not ours to replace or delete.
+	other := &v1alpha1.Policy{ObjectMeta: metav1.ObjectMeta{Name: "guarded"}, Spec: v1alpha1.PolicySpec{Network: "guarded"}}
+	if err := w.api.Create(within(t, patience), other); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, set(deny), codes.FailedPrecondition)
+	if err := w.api.Delete(within(t, patience), other); err != nil {
+		t.Fatal(err)
+	}
+	// Rules go with their network.
+	if err := set(deny); err != nil {
+		t.Fatal(err)
+	}
+	cleanUp(t, w, "guarded")
+	cleanUp(t, w, "peer")
+	if p := policy(); p.UID != "" {
+		t.Error("the network is gone and its rules are there")
 	}
 }

@@ -54,7 +54,7 @@ func serveUntilKilled(dir string) error {
 		return err
 	}
 	g := &errgroup.Group{}
-	if err := serve(ctx, g, s.Config(), api, "unix://"+filepath.Join(dir, "s"), logr.Discard(), atOnce); err != nil {
+	if err := serve(ctx, g, s.Config(), api, "unix://"+filepath.Join(dir, "s"), nil, logr.Discard(), atOnce); err != nil {
 		return err
 	}
 	return g.Wait()

@@ -87,6 +87,9 @@ var refusalCodes = map[string]codes.Code{
 	v1alpha1.ReasonPoolExhausted:    codes.ResourceExhausted,
 	v1alpha1.ReasonNetworkNotFound:  codes.NotFound,
 	v1alpha1.ReasonAddressNotUsable: codes.InvalidArgument,
+	v1alpha1.ReasonInvalid:          codes.InvalidArgument,
+	v1alpha1.ReasonFamilyMismatch:   codes.InvalidArgument,
+	v1alpha1.ReasonTooManyRules:     codes.ResourceExhausted,
 }
 
 // refused is the error for an object that is not accepted.

@@ -55,6 +55,7 @@ type world struct {
 	*control.Client
 	api    client.WithWatch
 	socket string
+	health control.Health
 	stop   func()
 }
 
@@ -107,6 +108,11 @@ func newScheme(t testing.TB) *kruntime.Scheme {
 // objects come true.
 func startWorld(t testing.TB, setup setup) *world {
 	t.Helper()
+	return startWorldWith(t, setup, nil)
+}
+
+func startWorldWith(t testing.TB, setup setup, measured control.Health) *world {
+	t.Helper()
 	crds, err := crd.All()
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +123,7 @@ func startWorld(t testing.TB, setup setup) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s")}
+	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s"), health: measured}
 	w.serve(t, rest, setup)
 	if w.Client, err = control.Dial(w.socket, nil); err != nil {
 		t.Fatal(err)
@@ -138,7 +144,7 @@ func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
 		w.stop = func() {}
 	}
 	t.Cleanup(func() { w.stop() })
-	if err := serve(ctx, g, rest, w.api, w.socket, logger(t), setup); err != nil {
+	if err := serve(ctx, g, rest, w.api, w.socket, w.health, logger(t), setup); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -147,7 +153,7 @@ func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
 type setup func(context.Context, ctrl.Manager, *errgroup.Group) error
 
 // serve runs the server and what setup adds, until ctx is done.
-func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, log logr.Logger, setup setup) error {
+func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, measured control.Health, log logr.Logger, setup setup) error {
 	again := true
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme: api.Scheme(), Logger: log,
@@ -161,7 +167,7 @@ func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client
 		return err
 	}
 	server, err := control.New(ctx, control.Options{
-		API: api, Cache: mgr.GetCache(), Log: log, Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
+		API: api, Cache: mgr.GetCache(), Health: measured, Log: log, Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
 	})
 	if err != nil {
 		return err

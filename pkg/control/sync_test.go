@@ -114,6 +114,27 @@ func TestSync(t *testing.T) {
 		t.Errorf("%d objects: %v", len(now), now)
 	}
 
+	// Rules are replaced, and go when there are none any more.
+	rules := func(actions ...string) *controlpb.SetNetworkPolicyRequest {
+		p := &controlpb.SetNetworkPolicyRequest{NetworkId: "net0"}
+		for _, a := range actions {
+			p.Rules = append(p.Rules, &controlpb.NetworkPolicyRule{Action: a})
+		}
+		return p
+	}
+	for _, c := range []struct {
+		rules *controlpb.SetNetworkPolicyRequest
+		want  string
+	}{
+		{rules("allow"), "+1 ~0 -0 =0 !0"}, {rules("allow"), "+0 ~0 -0 =1 !0"}, {rules("allow", "deny"), "+0 ~1 -0 =0 !0"},
+		{rules(), "+0 ~0 -1 =0 !0"}, {rules(), "+0 ~0 -0 =0 !0"},
+	} {
+		next.Policies = []*controlpb.SetNetworkPolicyRequest{c.rules}
+		if res := sync(next, "+0 ~0 -0 =2 !0", "+0 ~0 -0 =9 !0"); counts(res.Policies) != c.want {
+			t.Errorf("%v: policies %s, want %s", c.rules, counts(res.Policies), c.want)
+		}
+	}
+
 	// What another has is left alone and told; the rest is done.
 	next.Networks = append(next.Networks, &controlpb.CreateBridgeRequest{NetworkId: "foreign", Subnet: "10.90.0.0/24"}, &controlpb.CreateBridgeRequest{NetworkId: "net9", Subnet: "10.9.0.0/24"})
 	res := sync(next, "+1 ~0 -0 =2 !1", "+0 ~0 -0 =9 !0")

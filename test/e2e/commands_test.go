@@ -6,6 +6,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,6 +29,8 @@ type world struct {
 	pinger         *exec.Cmd
 	pings          bytes.Buffer
 	namespaces     map[string]bool
+	target         string      // of the control API; empty is the default socket
+	tls            *tls.Config // of the target
 }
 
 // patience bounds every wait of a command.
@@ -46,8 +49,12 @@ type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 func (w *world) commands() map[string]command {
 	return map[string]command{
-		// start: arca-network runs and its API answers.
-		"start": func(ts *testscript.TestScript, _ bool, _ []string) { w.start(ts) },
+		// start [FLAG...]: arca-network runs and its API answers.
+		"start": func(ts *testscript.TestScript, _ bool, args []string) { w.start(ts, args) },
+		// target ADDRESS [FOLDER]: call speaks to that address, with the certificates in a folder.
+		"target": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(w.dial(ts, args)) },
+		// call METHOD REQUEST: a call of the control API succeeds, or with ! fails. REQUEST is JSON, or @FILE.
+		"call": func(ts *testscript.TestScript, neg bool, args []string) { w.call(ts, neg, args) },
 		// crash: arca-network is killed with -9.
 		"crash": func(ts *testscript.TestScript, _ bool, _ []string) {
 			ts.Check(w.daemon.Process.Kill())
@@ -133,13 +140,13 @@ func (w *world) commands() map[string]command {
 	}
 }
 
-func (w *world) start(ts *testscript.TestScript) {
+func (w *world) start(ts *testscript.TestScript, flags []string) {
 	log, err := os.OpenFile(filepath.Join(w.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
 	defer log.Close()
 	path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), ":")[0], "arca-network"))
 	ts.Check(err)
-	w.daemon = exec.Command(path, append([]string{"run", "--log-format", "json"}, w.flags()...)...)
+	w.daemon = exec.Command(path, append(append([]string{"run", "--log-format", "json"}, w.flags()...), flags...)...)
 	w.daemon.Stdout, w.daemon.Stderr = log, log
 	ts.Check(w.daemon.Start())
 	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // nothing tells but an answer
