@@ -38,6 +38,11 @@ bench: deps ovn-root build ## Measure beside a bare client and the command line 
 fault: deps ovn-root build ## Break things one at a time under traffic; writes test/fault/RESULTS.md. About ten minutes.
 	hack/fault.sh -markdown test/fault/RESULTS.md -json bin/fault.json
 
+FUZZTIME ?= 60s
+.PHONY: fuzz
+fuzz: deps ## Send anything to every call of the control API, for FUZZTIME=60s.
+	go test ./pkg/control -run '^$$' -fuzz FuzzCalls -fuzztime $(FUZZTIME)
+
 .PHONY: generate
 generate: ovn-root ## Write what is generated: deep copies, CRDs, database models, the control API.
 	hack/generate.sh

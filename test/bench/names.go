@@ -22,9 +22,9 @@ func containerName(i, j int) string { return fmt.Sprintf("att%d-%d", i, j) }
 
 // attachmentName is the name that the control API gives to an attachment.
 func attachmentName(i, j int) string { return containerName(i, j) + "." + networkName(i) }
-func subnet(i int) string           { return fmt.Sprintf("10.%d.%d.0/24", i/256, i%256) }
-func gateway(i int) string          { return fmt.Sprintf("10.%d.%d.1", i/256, i%256) }
-func address(i, j int) string       { return fmt.Sprintf("10.%d.%d.%d", i/256, i%256, j+2) }
+func subnet(i int) string            { return fmt.Sprintf("10.%d.%d.0/24", i/256, i%256) }
+func gateway(i int) string           { return fmt.Sprintf("10.%d.%d.1", i/256, i%256) }
+func address(i, j int) string        { return fmt.Sprintf("10.%d.%d.%d", i/256, i%256, j+2) }
 func uid(name string) types.UID {
 	return types.UID(uuid.NewSHA1(uuid.NameSpaceOID, []byte(name)).String())
 }
