@@ -34,6 +34,7 @@ Keep ca.key away from both machines: whoever has it can be anybody.`,
 			}
 			for _, f := range []string{"ca", "server", "client"} {
 				fmt.Fprintln(streams.Out, filepath.Join(o.Dir, f+".crt"))
+				fmt.Fprintln(streams.Out, filepath.Join(o.Dir, f+".key"))
 			}
 			return nil
 		},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // listen opens the port for clients outside this process. For port 0 the
@@ -56,19 +57,32 @@ func listenTogether(first net.Listener, others []net.Listener) net.Listener {
 	return t
 }
 
+// longestPause is between two tries to accept while that fails for a time, as
+// without a free file descriptor.
+const longestPause = time.Second
+
 // accept hands on connections until its listener ends, and all end with one: an
 // address that nobody listens on any more is a failure, not a smaller service.
+// What passes by itself is waited for, as net/http does with one listener.
 func (t *together) accept(l net.Listener) {
+	var pause time.Duration
 	for {
 		conn, err := l.Accept()
-		var temporary interface{ Timeout() bool }
-		if errors.As(err, &temporary) && temporary.Timeout() {
-			continue
+		var passing interface{ Temporary() bool }
+		if errors.As(err, &passing) && passing.Temporary() {
+			pause = min(max(2*pause, 5*time.Millisecond), longestPause)
+			select {
+			case <-time.After(pause):
+				continue
+			case <-t.closed:
+				return
+			}
 		}
 		if err != nil {
 			_ = t.Close()
 			return
 		}
+		pause = 0
 		select {
 		case t.conns <- conn:
 		case <-t.closed:

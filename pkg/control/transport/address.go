@@ -17,9 +17,9 @@ import (
 // address is an address that was read: what is said in one form only.
 type address struct {
 	scheme string
-	path   string // unix, vfkit, krunkit, firecracker
+	path   string // unix, vfkit, krunkit, firecracker, cloud-hypervisor
 	host   string // tcp
-	port   uint32 // tcp, vsock, firecracker
+	port   uint32 // tcp, vsock, firecracker, cloud-hypervisor
 	cid    uint32 // vsock
 	fd     int
 }
@@ -38,13 +38,13 @@ func parse(s string) (address, error) {
 	switch scheme {
 	case "unix", "vfkit", "krunkit":
 		a.path, err = socketPath(rest)
-	case "firecracker":
+	case "firecracker", "cloud-hypervisor":
 		i := strings.LastIndexByte(rest, ':')
 		if i < 0 {
-			return a, fmt.Errorf("address %q: must be firecracker:///PATH:PORT", s)
+			return a, fmt.Errorf("address %q: must be %s:///PATH:PORT", s, scheme)
 		}
 		if a.path, err = socketPath(rest[:i]); err == nil {
-			a.port, err = number(rest[i+1:], "port")
+			a.port, err = vsockPort(rest[i+1:])
 		}
 	case "vsock":
 		a.cid, a.port, err = vsockAddress(rest)
@@ -56,7 +56,7 @@ func parse(s string) (address, error) {
 			err = fmt.Errorf("%q must be the number of an open file descriptor, 3 or more", rest)
 		}
 	default:
-		err = fmt.Errorf("scheme %q: must be unix, vsock, tcp or fd, or to dial firecracker, vfkit or krunkit", scheme)
+		err = fmt.Errorf("scheme %q: must be unix, vsock, tcp or fd, or to dial firecracker, cloud-hypervisor, vfkit or krunkit", scheme)
 	}
 	if err != nil {
 		return a, fmt.Errorf("address %q: %w", s, err)
@@ -86,12 +86,24 @@ func vsockAddress(s string) (cid, port uint32, err error) {
 	}
 	cid = unix.VMADDR_CID_ANY
 	if c != "" {
-		if cid, err = number(c, "CID"); err != nil {
-			return 0, 0, err
+		n, err := strconv.ParseUint(c, 10, 32)
+		if err != nil || n == unix.VMADDR_CID_ANY {
+			return 0, 0, fmt.Errorf("CID %q: must be a number from 0 to %d", c, uint32(unix.VMADDR_CID_ANY-1))
 		}
+		cid = uint32(n)
 	}
-	port, err = number(p, "port")
+	port, err = vsockPort(p)
 	return cid, port, err
+}
+
+// vsockPort reads a port. The highest number means any port to the kernel: a
+// server would listen where nobody looks for it.
+func vsockPort(s string) (uint32, error) {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n == 0 || n == unix.VMADDR_PORT_ANY {
+		return 0, fmt.Errorf("port %q: must be a number from 1 to %d", s, uint32(unix.VMADDR_PORT_ANY-1))
+	}
+	return uint32(n), nil
 }
 
 func tcpAddress(s string) (host string, port uint32, err error) {
@@ -107,14 +119,6 @@ func tcpAddress(s string) (host string, port uint32, err error) {
 		return "", 0, fmt.Errorf("port %q: must be a number from 0 to 65535", p)
 	}
 	return host, uint32(n), nil
-}
-
-func number(s, what string) (uint32, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("%s %q: must be a number from 0 to 4294967295", what, s)
-	}
-	return uint32(n), nil
 }
 
 func (a address) hostPort() string {

@@ -10,18 +10,20 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/mdlayher/vsock"
+	"golang.org/x/sys/unix"
 )
 
 // dialTimeout bounds a Dial whose context has no deadline.
 const dialTimeout = 10 * time.Second
 
 // Dial connects to unix:///PATH, vsock://CID:PORT or tcp://HOST:PORT, to a
-// guest's vsock through a socket of its VMM (firecracker:///PATH:PORT, also for
-// cloud-hypervisor; vfkit:///PATH and krunkit:///PATH, where the VMM has been
+// guest's vsock through a socket of its VMM (firecracker:///PATH:PORT and
+// cloud-hypervisor:///PATH:PORT; vfkit:///PATH and krunkit:///PATH, where the VMM has been
 // told the port). TCP needs a TLS configuration.
 func Dial(ctx context.Context, target string, config *tls.Config) (net.Conn, error) {
 	a, err := parse(target)
@@ -45,7 +47,7 @@ func (a address) dial(ctx context.Context, config *tls.Config) (net.Conn, error)
 	switch a.scheme {
 	case "unix", "vfkit", "krunkit":
 		return d.DialContext(ctx, "unix", a.path)
-	case "firecracker":
+	case "firecracker", "cloud-hypervisor":
 		conn, err := d.DialContext(ctx, "unix", a.path)
 		if err != nil {
 			return nil, err
@@ -55,6 +57,9 @@ func (a address) dial(ctx context.Context, config *tls.Config) (net.Conn, error)
 		}
 		return conn, nil
 	case "vsock":
+		if a.cid == unix.VMADDR_CID_ANY {
+			return nil, errors.New("no CID is given: must be vsock://CID:PORT")
+		}
 		return dialVsock(ctx, a.cid, a.port)
 	case "tcp":
 		if config == nil {
@@ -119,7 +124,9 @@ func connect(ctx context.Context, conn net.Conn, port uint32) error {
 		}
 		line.WriteByte(b[0])
 	}
-	if !strings.HasPrefix(line.String(), "OK ") {
+	// The number is the VMM's own port of the connection; nobody needs it.
+	own, ok := strings.CutPrefix(line.String(), "OK ")
+	if _, err := strconv.ParseUint(own, 10, 32); !ok || err != nil {
 		return fmt.Errorf("the VMM answered %q to CONNECT %d", line.String(), port)
 	}
 	if !stop() {

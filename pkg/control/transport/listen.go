@@ -91,6 +91,10 @@ func (o Options) inherited(fd int) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file descriptor %d is no socket: %w", fd, err)
 	}
+	// What does not listen is somebody else's: it is left open.
+	if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
+		return nil, errors.Join(fmt.Errorf("file descriptor %d must be a socket that listens", fd), err)
+	}
 	f := os.NewFile(uintptr(fd), fmt.Sprintf("fd://%d", fd))
 	defer f.Close() // the listener has a copy
 	switch name.(type) {

@@ -204,6 +204,17 @@ func TestInherited(t *testing.T) {
 	if _, err := transport.Listen(ctx(t), fmt.Sprintf("fd://%d", fd), transport.Options{}); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an inherited TCP socket without TLS: %v", err)
 	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) })
+	if _, err := transport.Listen(ctx(t), fmt.Sprintf("fd://%d", pair[0]), transport.Options{}); err == nil || !strings.Contains(err.Error(), "listens") {
+		t.Errorf("a socket that does not listen: %v", err)
+	}
+	if _, err := unix.Write(pair[0], []byte("x")); err != nil {
+		t.Errorf("a socket that was refused is not left open: %v", err)
+	}
 	if _, err := transport.Listen(ctx(t), "fd://987", transport.Options{}); err == nil {
 		t.Error("a file descriptor that is not open was taken")
 	}
@@ -244,7 +255,12 @@ func TestFirecracker(t *testing.T) {
 		t.Errorf("after the answer: %q, %v", first, err)
 	}
 	_ = conn.Close()
-	for _, a := range []string{"NO\n", strings.Repeat("O", 1000)} {
+	answer <- "OK 7\n"
+	if conn, err = transport.Dial(ctx(t), "cloud-hypervisor://"+path+":9999", nil); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	for _, a := range []string{"NO\n", "OK\n", "OK \n", "OK x\n", "OK -1\n", "\n", strings.Repeat("O", 1000)} {
 		answer <- a
 		if _, err := transport.Dial(ctx(t), target, nil); err == nil {
 			t.Errorf("%.10q was taken for success", a)
@@ -361,14 +377,15 @@ func TestAddresses(t *testing.T) {
 	for _, a := range []string{
 		"", "/run/s", "unix://run/s", "unix://", "unix:///" + strings.Repeat("x", 107), "unix:///a%00b", "tcp://:9999", "tcp://h", "tcp://h:99999",
 		"vsock://9999", "vsock://x:1", "vsock://:x", "vsock://:-1", "fd://", "fd://2", "fd://x", "http://h:1", "firecracker:///s", "firecracker:///s:x",
-		"firecracker:///s:1",
+		"firecracker:///s:1", "cloud-hypervisor:///s:1", "cloud-hypervisor:///s",
+		"vsock://:0", "vsock://:4294967295", "vsock://4294967295:1",
 	} {
 		if l, err := transport.Listen(ctx(t), a, transport.Options{}); err == nil {
 			_ = l.Close()
 			t.Errorf("%q was listened on", a)
 		}
 	}
-	for _, a := range []string{"fd://3", "", "unix:///nowhere/at/all"} {
+	for _, a := range []string{"fd://3", "", "unix:///nowhere/at/all", "vsock://:1", "firecracker:///s:0", "firecracker:///s:4294967295"} {
 		if conn, err := transport.Dial(ctx(t), a, nil); err == nil {
 			_ = conn.Close()
 			t.Errorf("%q was dialled", a)
