@@ -47,6 +47,10 @@ type Book struct {
 
 	attachments map[string]*attachmentEntry
 	interfaces  map[string]string // place of an interface → attachment
+	ports       map[hostPort][]portHolder
+	wantPorts   map[string]*v1alpha1.Attachment // refused ones with ports
+	// node is the host that attachments without one are on.
+	node string
 }
 
 // NewBook returns an empty book. hostRoutes gives the ranges that this host
@@ -60,6 +64,8 @@ func NewBook(hostRoutes func() ([]netip.Prefix, error)) *Book {
 		refused:     map[string]*v1alpha1.Network{},
 		attachments: map[string]*attachmentEntry{},
 		interfaces:  map[string]string{},
+		ports:       map[hostPort][]portHolder{},
+		wantPorts:   map[string]*v1alpha1.Attachment{},
 	}
 	return b
 }

@@ -47,6 +47,10 @@ type PortReconciler struct {
 	Recorder events.EventRecorder
 	Ports    HostPorts
 	Logical  PortUp
+	// Flows forgets connections of addresses that are given back. May be nil.
+	Flows Flows
+	// Sockets tells what of the host's own ports and addresses is used. May be nil.
+	Sockets HostSockets
 	// Node is this host's name; attachments without a node are its own too.
 	Node string
 	// Trigger asks for attachments to be looked at, by name.
@@ -201,5 +205,8 @@ func (r *PortReconciler) Unplug(ctx context.Context, a *v1alpha1.Attachment) err
 	if err := r.Ports.Delete(ctx, string(a.UID)); err != nil {
 		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
 	}
-	return nil
+	if r.Flows == nil {
+		return nil
+	}
+	return r.Flows.Forget(ctx, addressesOf(a)...)
 }

@@ -28,6 +28,9 @@ type UplinkReconciler struct {
 	Ports  HostPorts
 	// Trigger asks for the port to be looked at.
 	Trigger *Trigger
+	// Guarded tells whether the host's rules are in force. Without them the port
+	// is not made: it would let containers reach all of the host. Nil: it is.
+	Guarded func() bool
 }
 
 // SetupWithManager registers the reconciler.
@@ -54,6 +57,9 @@ func subnetsChanged() predicate.Predicate {
 
 // Reconcile makes the port.
 func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	if r.Guarded != nil && !r.Guarded() {
+		return ctrl.Result{}, nil // who sees to the rules asks again
+	}
 	var networks v1alpha1.NetworkList
 	if err := r.Client.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, err

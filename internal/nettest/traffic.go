@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (n *Namespace) Serve(network, addr string, port int, name string) *Server {
 	s := &Server{}
 	err := n.Do(func() error {
 		at := net.JoinHostPort(addr, strconv.Itoa(port))
-		if network == "udp" {
+		if strings.HasPrefix(network, "udp") {
 			c, err := net.ListenPacket(network, at)
 			if err != nil {
 				return err

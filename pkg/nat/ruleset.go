@@ -66,6 +66,13 @@ func chainsOf(j join) []chain {
 	fromEndpoints := chain{name: "from_endpoints", rules: []exprs{established, invalid}}
 	toEndpoints := chain{name: "to_endpoints", rules: []exprs{established, invalid, rule(ctStatusDNAT(), accept())}}
 
+	// Nor is anything published at the host's end of the join switch: a name
+	// server of ours is there.
+	for _, c := range []*chain{&prerouting, &output} {
+		for _, a := range j.addrs {
+			c.rules = append(c.rules, rule(daddr(familyOf(a), a.AsSlice()), back()))
+		}
+	}
 	for _, f := range families {
 		for _, c := range []*chain{&prerouting, &output} {
 			c.rules = append(c.rules,

@@ -43,6 +43,9 @@ const (
 	// AddressSetSubnets4 and AddressSetSubnets6 hold the subnets of all networks.
 	AddressSetSubnets4 = "arca_subnets4"
 	AddressSetSubnets6 = "arca_subnets6"
+	// AddressSetInternal4 and AddressSetInternal6 hold the subnets of internal networks.
+	AddressSetInternal4 = "arca_internal4"
+	AddressSetInternal6 = "arca_internal6"
 	// AddressSetGateways4 and AddressSetGateways6 hold the router's addresses.
 	AddressSetGateways4 = "arca_gateways4"
 	AddressSetGateways6 = "arca_gateways6"

@@ -22,6 +22,12 @@ const (
 	// An endpoint cannot send from the router's addresses: port security.
 	priorityRouter    = 30000
 	priorityIsolation = 1000
+	// priorityInternal keeps internal networks in, whatever a rule of a person
+	// opens. The host's answers to its own questions come back.
+	priorityInternal = 29000
+	// priorityUplink opens the host's end of the join switch, whose own rules
+	// (package nat) tell answers from questions, as the router cannot.
+	priorityUplink = 1200
 )
 
 // Shared returns the rows that all networks share: the router, the join switch
@@ -61,20 +67,30 @@ func Shared() []ovnsync.Row {
 			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
 		},
 	}
-	for _, f := range []struct{ family, subnets, gateways string }{
-		{"ip4", AddressSetSubnets4, AddressSetGateways4},
-		{"ip6", AddressSetSubnets6, AddressSetGateways6},
+	for _, f := range []struct{ family, subnets, gateways, internal, uplink, all string }{
+		{"ip4", AddressSetSubnets4, AddressSetGateways4, AddressSetInternal4, hostPart(UplinkAddress), "0.0.0.0/0"},
+		{"ip6", AddressSetSubnets6, AddressSetGateways6, AddressSetInternal6, hostPart(UplinkAddress6), "::/0"},
 	} {
 		rows = append(rows,
 			addressSet(f.subnets),
 			addressSet(f.gateways),
+			addressSet(f.internal),
+			ovnsync.Row{
+				ID:      "world-" + f.family,
+				Model:   &nbdb.LogicalRouterStaticRoute{IPPrefix: f.all, Nexthop: f.uplink},
+				Columns: []string{"ip_prefix", "nexthop"},
+				Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "static_routes"}},
+			},
+			policy("internal-"+f.family, priorityInternal, "outport == \""+routerPort+"\" && "+f.family+".src == $"+f.internal+
+				" && "+f.family+".dst != "+f.uplink, nbdb.LogicalRouterPolicyActionDrop),
+			policy("uplink-"+f.family, priorityUplink, f.family+".src == $"+f.subnets+" && "+f.family+".dst == "+f.uplink,
+				nbdb.LogicalRouterPolicyActionAllow),
 			policy("router-"+f.family, priorityRouter, f.family+".src == $"+f.gateways, nbdb.LogicalRouterPolicyActionAllow),
 			policy("isolation-"+f.family, priorityIsolation,
 				f.family+".src == $"+f.subnets+" && "+f.family+".dst == $"+f.subnets, nbdb.LogicalRouterPolicyActionDrop),
 		)
 	}
-	// Nothing reaches the host yet: the way out is opened by the services that
-	// need it, and closed until then.
+	// Of the join range nothing but the uplink is anybody's.
 	return append(rows,
 		policy("host-ip4", priorityIsolation,
 			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
