@@ -39,6 +39,18 @@ func New(t testing.TB, name string) *Namespace {
 	return n
 }
 
+// Open is a namespace that somebody else made. Of its methods only Do, Listen,
+// Dial and Ask may be called.
+func Open(name string) (*Namespace, error) {
+	n := &Namespace{Name: name, Path: "/run/netns/" + name}
+	var err error
+	n.handle, err = netns.GetFromPath(n.Path)
+	return n, err
+}
+
+// Close closes what Open has opened.
+func (n *Namespace) Close() error { return n.handle.Close() }
+
 // Host is the namespace that the test runs in.
 func Host(t testing.TB) *Namespace {
 	t.Helper()

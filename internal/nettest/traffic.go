@@ -26,6 +26,16 @@ func (s *Server) Close() { _ = s.close() }
 // empty. Port 0 chooses one. It ends with the test.
 func (n *Namespace) Serve(network, addr string, port int, name string) *Server {
 	n.t.Helper()
+	s, err := n.Listen(network, addr, port, name)
+	if err != nil {
+		n.t.Fatalf("%s: %v", n.Name, err)
+	}
+	n.t.Cleanup(s.Close)
+	return s
+}
+
+// Listen starts a server that the caller has to close.
+func (n *Namespace) Listen(network, addr string, port int, name string) (*Server, error) {
 	s := &Server{}
 	err := n.Do(func() error {
 		at := net.JoinHostPort(addr, strconv.Itoa(port))
@@ -46,11 +56,7 @@ func (n *Namespace) Serve(network, addr string, port int, name string) *Server {
 		go answerConnections(l, name)
 		return nil
 	})
-	if err != nil {
-		n.t.Fatalf("%s: %v", n.Name, err)
-	}
-	n.t.Cleanup(s.Close)
-	return s
+	return s, err
 }
 
 func answerDatagrams(c net.PacketConn, name string) {
