@@ -18,6 +18,7 @@ type packet struct {
 	src, dst         netip.Addr
 	protocol         string // tcp, udp, sctp, icmp
 	srcPort, dstPort int
+	outport          string // where the router sends it
 }
 
 // evaluator evaluates the subset of OVN's expression language that matches
@@ -29,7 +30,7 @@ type evaluator struct {
 	packet packet
 }
 
-var token = regexp.MustCompile(`&&|\|\||==|<=|[(){},]|[^\s(){},&|=<]+`)
+var token = regexp.MustCompile(`&&|\|\||==|!=|<=|[(){},]|[^\s(){},&|=<!]+`)
 
 // matches tells whether a packet is as an expression says.
 func matches(sets map[string][]netip.Prefix, expression string, p packet) bool {
@@ -93,10 +94,10 @@ func (e *evaluator) term() bool {
 		port, ok := e.port(field)
 		return ok && low <= port && port <= high
 	}
-	if e.peek() != "==" {
+	if e.peek() != "==" && e.peek() != "!=" {
 		return e.is(t)
 	}
-	e.next()
+	negated := e.next() == "!="
 	var values []string
 	if e.peek() == "{" {
 		e.next()
@@ -109,7 +110,7 @@ func (e *evaluator) term() bool {
 	} else {
 		values = []string{e.next()}
 	}
-	return slices.ContainsFunc(values, func(v string) bool { return e.equal(t, v) })
+	return slices.ContainsFunc(values, func(v string) bool { return e.equal(t, v) }) != negated
 }
 
 func (e *evaluator) is(predicate string) bool {
@@ -143,6 +144,8 @@ func (e *evaluator) equal(field, value string) bool {
 		return e.packet.srcMAC == value
 	case "eth.dst":
 		return e.packet.dstMAC == value
+	case "outport":
+		return strconv.Quote(e.packet.outport) == value
 	case "ip4.src", "ip6.src":
 		return e.in(field, e.packet.src, value)
 	case "ip4.dst", "ip6.dst":

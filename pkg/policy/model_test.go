@@ -345,6 +345,10 @@ func (w *world) walk(from, to policytest.Host, p packet, established bool) (outc
 		}
 	}
 	if routed && !to.IsGateway && !from.IsGateway {
+		p.outport = topology.JoinSwitchName + "-rtr"
+		if to.Network != "" {
+			p.outport = "arca-rtr-" + to.Network
+		}
 		if !w.routes(p) {
 			return policytest.Dropped, "in the router"
 		}
