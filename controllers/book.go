@@ -114,5 +114,6 @@ func older(x, y metav1.Object) int {
 
 // reservedRanges are what no network may overlap.
 var reservedRanges = map[string]netip.Prefix{
-	"the join range of the router and the host": netip.MustParsePrefix(topology.JoinCIDR),
+	"the join range of the router and the host":      netip.MustParsePrefix(topology.JoinCIDR),
+	"the IPv6 join range of the router and the host": netip.MustParsePrefix(topology.JoinCIDR6),
 }

@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
-	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -209,17 +208,4 @@ func (r *PortReconciler) Unplug(ctx context.Context, a *v1alpha1.Attachment) err
 		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
 	}
 	return nil
-}
-
-// uplinkPort is the host's end of the join switch.
-func uplinkPort() vnet.Port {
-	return vnet.Port{
-		Owner:     vnet.Owner{Kind: topology.KindTopology, Name: topology.UplinkInterface, UID: topology.UplinkInterface},
-		Type:      vnet.Internal,
-		Name:      topology.UplinkInterface,
-		IfaceID:   topology.UplinkPortName,
-		MAC:       topology.UplinkMAC(),
-		Addresses: uplinkAddresses,
-		MTU:       v1alpha1.DefaultMTU,
-	}
 }

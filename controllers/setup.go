@@ -89,7 +89,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Workers: max(1, o.Workers/4)},
 		attachment,
-		&UplinkReconciler{Ports: o.Ports, Trigger: uplink},
+		&UplinkReconciler{Client: c, Ports: o.Ports, Trigger: uplink},
 	}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
 	everyPort := everyAttachment

@@ -4,6 +4,8 @@
 package topology
 
 import (
+	"net/netip"
+
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
@@ -42,7 +44,7 @@ func Shared() []ovnsync.Row {
 			Model: &nbdb.LogicalRouterPort{
 				Name:     routerPort,
 				MAC:      systemMAC("join").String(),
-				Networks: []string{JoinRouterAddress},
+				Networks: []string{JoinRouterAddress, JoinRouterAddress6},
 			},
 			Columns: []string{"name", "mac", "networks"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
@@ -53,7 +55,7 @@ func Shared() []ovnsync.Row {
 			ID: "uplink",
 			Model: &nbdb.LogicalSwitchPort{
 				Name:      UplinkPortName,
-				Addresses: []string{UplinkMAC().String() + " 100.64.0.2"},
+				Addresses: []string{UplinkMAC().String() + " " + hostPart(UplinkAddress) + " " + hostPart(UplinkAddress6)},
 			},
 			Columns: []string{"name", "type", "addresses"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
@@ -73,10 +75,15 @@ func Shared() []ovnsync.Row {
 	}
 	// Nothing reaches the host yet: the way out is opened by the services that
 	// need it, and closed until then.
-	rows = append(rows, policy("host-ip4", priorityIsolation,
-		"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop))
-	return rows
+	return append(rows,
+		policy("host-ip4", priorityIsolation,
+			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
+		policy("host-ip6", priorityIsolation,
+			"ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+JoinCIDR6, nbdb.LogicalRouterPolicyActionDrop))
 }
+
+// hostPart is the address of a prefix.
+func hostPart(prefix string) string { return netip.MustParsePrefix(prefix).Addr().String() }
 
 func addressSet(name string) ovnsync.Row {
 	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: []string{"name"}}
