@@ -34,6 +34,7 @@ type HostSource interface {
 type Options struct {
 	Northbound NorthboundSource
 	Ports      HostSource
+	Names      NameServer
 	// Node is this host's name.
 	Node string
 	// HostRoutes gives the ranges that this host routes elsewhere; no subnet
@@ -89,7 +90,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Workers: max(1, o.Workers/4)},
 		attachment,
-		&UplinkReconciler{Client: c, Ports: o.Ports, Trigger: uplink},
+		&UplinkReconciler{Client: c, Ports: o.Ports, Trigger: uplink, OnPort: o.Names.Rebind},
+		&NameReconciler{Client: c, Names: o.Names},
 	}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
 	everyPort := everyAttachment

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -27,10 +28,12 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -126,9 +129,16 @@ func (w *world) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names, err := dns.New(dns.Options{
+		Records: dns.NewRecords(), Interface: topology.UplinkInterface, Addresses: topology.UplinkAddresses(),
+		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"), Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := w.reconcilers
-	o.Northbound, o.Ports, o.Node = northbound, ports, "test"
+	o.Northbound, o.Ports, o.Names, o.Node = northbound, ports, names, "test"
 	o.HostRoutes = func() ([]netip.Prefix, error) { return nil, nil }
 	if err := controllers.Setup(ctx, mgr, o); err != nil {
 		cancel()
@@ -137,6 +147,7 @@ func (w *world) run(t *testing.T) {
 	g := errgroup.Group{}
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return names.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	w.stop = func() {
 		cancel()

@@ -28,6 +28,8 @@ type UplinkReconciler struct {
 	Ports  HostPorts
 	// Trigger asks for the port to be looked at.
 	Trigger *Trigger
+	// OnPort is called when the port is as it should be, perhaps made anew.
+	OnPort func()
 }
 
 // SetupWithManager registers the reconciler.
@@ -59,5 +61,8 @@ func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	_, err := r.Ports.Update(ctx, uplinkPort(networks.Items))
+	if err == nil {
+		r.OnPort()
+	}
 	return settle(ctrl.Result{}, err)
 }

@@ -4,7 +4,7 @@
 set -eu
 declare -A package=(
 	[debootstrap]=debootstrap [ip]=iproute2 [ping]=iputils-ping [nft]=nftables [iperf3]=iperf3
-	[tcpdump]=tcpdump [ethtool]=ethtool [curl]=curl [gcc]=gcc [unshare]=util-linux [ps]=procps
+	[tcpdump]=tcpdump [ethtool]=ethtool [curl]=curl [gcc]=gcc [unshare]=util-linux [ps]=procps [dig]=bind9-dnsutils
 )
 missing=()
 for command in "${!package[@]}"; do

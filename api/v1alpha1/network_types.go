@@ -10,7 +10,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
 // +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
 // +kubebuilder:validation:XValidation:rule="!has(self.interContainer) || self.interContainer",fieldPath=".interContainer",message="false is not supported yet; leave it out or set true"
-// +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.dns) || !has(self.dns.upstreams) || self.dns.upstreams.size() == 0 || !has(self.internal) || !self.internal",fieldPath=".dns.upstreams",message="an internal network asks nobody outside; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.egress)",fieldPath=".egress",message="not supported yet; leave it out"
 type NetworkSpec struct {
@@ -45,7 +45,8 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:Maximum=65535
 	MTU *int32 `json:"mtu,omitempty"`
 
-	// dns configures name resolution. Not supported yet.
+	// dns configures name resolution at the gateway, port 53: the names of the
+	// network's containers, bare and below dnsName, and forwarding of all others.
 	// +optional
 	DNS *NetworkDNS `json:"dns,omitempty"`
 
@@ -105,17 +106,21 @@ type NetworkDNS struct {
 	// enabled turns the network's name server on. Default: true.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
-	// upstreams answer what is not a name of ours. Default: the host's.
+	// upstreams answer what is not a name of ours, the first first. They are
+	// asked by the host. Default: the host's own, from its resolv.conf.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(u, isIP(u))",message="must hold IP addresses of name servers, for example 192.0.2.53"
 	Upstreams []string `json:"upstreams,omitempty"`
-	// search domains of the network's endpoints.
+	// search domains of the network's endpoints, after the network's own name,
+	// for those who write their resolv.conf, and for DHCP.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.all(d, d.matches('^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?([.][A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$'))",message="must hold domain names without a dot at the end, for example corp.example.com"
 	Search []string `json:"search,omitempty"`
 }
 
@@ -210,6 +215,11 @@ func (n *Network) EffectiveDNSName() string {
 		return n.Spec.DNSName
 	}
 	return n.Name
+}
+
+// ServesNames tells whether the network has a name server.
+func (n *Network) ServesNames() bool {
+	return n.Spec.DNS == nil || n.Spec.DNS.Enabled == nil || *n.Spec.DNS.Enabled
 }
 
 // DefaultMTU is the MTU in bytes of a network that names none.

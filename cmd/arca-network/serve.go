@@ -16,14 +16,17 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -60,6 +63,10 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	names, err := o.newNameServer(log)
+	if err != nil {
+		return err
+	}
 	mgr, err := o.newManager(config, log)
 	if err != nil {
 		return err
@@ -68,6 +75,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err := controllers.Setup(ctx, mgr, controllers.Options{
 		Northbound: northbound,
 		Ports:      ports,
+		Names:      names,
 		Node:       o.node,
 		HostRoutes: vnet.HostRoutes,
 		Workers:    o.workers,
@@ -87,6 +95,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	}
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return names.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
 	err = g.Wait()
@@ -153,6 +162,20 @@ func (o *options) daemonOptions(log logr.Logger) ovnd.Options {
 		RunDir: o.runDir,
 		Log:    log.WithName("ovnd"),
 	}
+}
+
+func (o *options) newNameServer(log logr.Logger) (*dns.Server, error) {
+	return dns.New(dns.Options{
+		Records:          dns.NewRecords(),
+		Interface:        topology.UplinkInterface,
+		Addresses:        topology.UplinkAddresses(),
+		ResolvConf:       "/etc/resolv.conf",
+		QueriesPerSecond: o.dnsRate,
+		// Others are asked on a container's behalf a tenth as often.
+		ForwardsPerSecond: (o.dnsRate + 9) / 10,
+		Registerer:        metrics.Registry,
+		Log:               log.WithName("dns"),
+	})
 }
 
 func (o *options) newManager(config *rest.Config, log logr.Logger) (ctrl.Manager, error) {

@@ -38,7 +38,7 @@ func newUpstreams(servers []netip.AddrPort, own []netip.Addr) *upstreams {
 	u := &upstreams{}
 	var key strings.Builder
 	for _, s := range servers {
-		if s.Port() == port && isOwn(s.Addr(), own) {
+		if s.Port() == Port && isOwn(s.Addr(), own) {
 			continue
 		}
 		u.servers = append(u.servers, s)

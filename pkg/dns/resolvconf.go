@@ -28,7 +28,7 @@ func parseResolvConf(text string) (servers []netip.AddrPort) {
 		}
 		a, err := netip.ParseAddr(fields[1])
 		if err == nil && len(servers) < maxServers {
-			servers = append(servers, netip.AddrPortFrom(a, port))
+			servers = append(servers, netip.AddrPortFrom(a, Port))
 		}
 	}
 	return servers

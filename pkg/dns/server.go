@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// port is where names are asked for.
-const port = 53
+// Port is where names are asked for.
+const Port = 53
 
 // Options is what a Server works with.
 type Options struct {
@@ -43,6 +43,7 @@ const maxAsking = 1024
 
 // Server is the name server.
 type Server struct {
+	*Records
 	options Options
 	handler *handler
 	rebind  chan struct{}
@@ -74,7 +75,7 @@ func New(o Options) (*Server, error) {
 		start: time.Now(), asking: make(chan struct{}, maxAsking),
 	}
 	h.host.Store(&upstreams{})
-	return &Server{options: o, handler: h, rebind: make(chan struct{}, 1), err: errors.New("not started")}, nil
+	return &Server{Records: o.Records, options: o, handler: h, rebind: make(chan struct{}, 1), err: errors.New("not started")}, nil
 }
 
 // Rebind asks the server to look at its interface again. It does not wait.

@@ -411,7 +411,7 @@ func TestFlood(t *testing.T) {
 	}
 	answered := 0
 	within(t, "containers", func() error {
-		c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 1, 0, 2)}, &net.UDPAddr{IP: net.IPv4(100, 64, 0, 2), Port: port})
+		c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.IPv4(10, 1, 0, 2)}, &net.UDPAddr{IP: net.IPv4(100, 64, 0, 2), Port: Port})
 		if err != nil {
 			return err
 		}

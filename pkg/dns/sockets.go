@@ -54,7 +54,7 @@ func (s *Server) listen(ctx context.Context, p place) (_ *sockets, err error) {
 	}()
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return control(c, s.options.Interface) }}
 	for _, a := range p.addresses {
-		at := netip.AddrPortFrom(a, port).String()
+		at := netip.AddrPortFrom(a, Port).String()
 		for range max(1, runtime.GOMAXPROCS(0)) {
 			c, err := config.ListenPacket(ctx, "udp", at)
 			if err != nil {

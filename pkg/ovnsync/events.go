@@ -6,6 +6,7 @@ package ovnsync
 import (
 	"fmt"
 	"hash/fnv"
+	"reflect"
 	"slices"
 	"sync"
 
@@ -90,6 +91,9 @@ func (x expectation) of(m model.Model, ids map[string]string) uint64 {
 		if !v.IsValid() {
 			continue
 		}
+		if v = reflect.Indirect(v); !v.IsValid() {
+			continue // an optional value that is not set
+		}
 		value := v.Interface()
 		if set, ok := value.([]string); ok {
 			value = slices.Sorted(slices.Values(set))
@@ -139,7 +143,7 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	if known && want.hash != want.of(now, row.ids()) {
 		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
 	}
-	for _, set := range []string{"ports", "policies", "static_routes", "acls", "addresses"} {
+	for _, set := range []string{"ports", "policies", "static_routes", "acls", "load_balancer", "addresses"} {
 		e.losses(old.set(set), row, set)
 	}
 }

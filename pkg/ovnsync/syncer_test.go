@@ -208,6 +208,22 @@ func (f *fixture) tool(t testing.TB, name string, args ...string) string {
 	return out
 }
 
+// TestOptional: a value behind a pointer is compared as a value.
+func TestOptional(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	rows := func(protocol string) []ovnsync.Row {
+		return []ovnsync.Row{{ID: "lb", Model: &nbdb.LoadBalancer{Name: "lb", Protocol: &protocol}, Columns: []string{"name", "protocol"}}}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), rows("tcp")))
+	must(t, false)(f.Update(ctx, network("n1"), rows("tcp")))
+	f.tool(t, "ovn-nbctl", "set", "Load_Balancer", "lb", "external_ids:theirs=yes")
+	f.tool(t, "ovn-nbctl", "set", "Load_Balancer", "lb", "protocol=udp")
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == network("n1") })
+	f.nothing(t)
+	must(t, true)(f.Update(ctx, network("n1"), rows("tcp")))
+	f.nothing(t)
+}
+
 // TestForeign: rows of others are never touched, edits of ours are reported
 // and put back.
 func TestForeign(t *testing.T) {

@@ -48,7 +48,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 			ovnsync.Member{Table: nbdb.AddressSetTable, ID: gateways, Column: "addresses", Value: gateway.String()})
 	}
 	router.Model = model
-	return []ovnsync.Row{
+	rows := []ovnsync.Row{
 		{
 			ID:      switchID(n.Name),
 			Model:   &nbdb.LogicalSwitch{Name: SwitchName(n.Name)},
@@ -62,5 +62,9 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		router,
 		routerSwitchPort(switchRouterPortID(n.Name), switchRouterPortName(n.Name), model.Name,
 			ovnsync.Member{Table: nbdb.LogicalSwitchTable, ID: switchID(n.Name), Column: "ports"}),
-	}, nil
+	}
+	if n.ServesNames() {
+		rows = append(rows, nameServer(n)...)
+	}
+	return rows, nil
 }

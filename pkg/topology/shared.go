@@ -20,7 +20,9 @@ func SharedOwner() ovnsync.Owner {
 const (
 	// priorityRouter lets the router's own answers (echo replies, errors) out.
 	// An endpoint cannot send from the router's addresses: port security.
-	priorityRouter    = 30000
+	priorityRouter = 30000
+	// priorityHost opens what the host offers to all networks.
+	priorityHost      = 1100
 	priorityIsolation = 1000
 )
 
@@ -73,13 +75,22 @@ func Shared() []ovnsync.Row {
 				f.family+".src == $"+f.subnets+" && "+f.family+".dst == $"+f.subnets, nbdb.LogicalRouterPolicyActionDrop),
 		)
 	}
-	// Nothing reaches the host yet: the way out is opened by the services that
-	// need it, and closed until then.
+	// Of the host nothing is reached but the name server. Other ways are opened
+	// by the services that need them.
 	return append(rows,
+		policy("dns-ip4", priorityHost, "ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+hostPart(UplinkAddress)+
+			" && (udp.dst == 53 || tcp.dst == 53)", nbdb.LogicalRouterPolicyActionAllow),
+		policy("dns-ip6", priorityHost, "ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+hostPart(UplinkAddress6)+
+			" && (udp.dst == 53 || tcp.dst == 53)", nbdb.LogicalRouterPolicyActionAllow),
 		policy("host-ip4", priorityIsolation,
 			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
 		policy("host-ip6", priorityIsolation,
 			"ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+JoinCIDR6, nbdb.LogicalRouterPolicyActionDrop))
+}
+
+// UplinkAddresses are the host's addresses on the join switch.
+func UplinkAddresses() []netip.Addr {
+	return []netip.Addr{netip.MustParsePrefix(UplinkAddress).Addr(), netip.MustParsePrefix(UplinkAddress6).Addr()}
 }
 
 // hostPart is the address of a prefix.

@@ -102,7 +102,7 @@ func render(rows []ovnsync.Row) string {
 		for i := range model.NumField() {
 			column := model.Type().Field(i).Tag.Get("ovsdb")
 			if slices.Contains(r.Columns, column) {
-				fmt.Fprintf(&b, "  %s: %v\n", column, model.Field(i).Interface())
+				fmt.Fprintf(&b, "  %s: %v\n", column, reflect.Indirect(model.Field(i)))
 			}
 		}
 		for _, m := range r.Members {
