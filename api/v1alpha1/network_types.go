@@ -11,7 +11,6 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
 // +kubebuilder:validation:XValidation:rule="!has(self.interContainer) || self.interContainer",fieldPath=".interContainer",message="false is not supported yet; leave it out or set true"
 // +kubebuilder:validation:XValidation:rule="!has(self.dns) || !has(self.dns.upstreams) || self.dns.upstreams.size() == 0 || !has(self.internal) || !self.internal",fieldPath=".dns.upstreams",message="an internal network asks nobody outside; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.egress)",fieldPath=".egress",message="not supported yet; leave it out"
 type NetworkSpec struct {
 	// dnsName is the network's name for people and in DNS. It is unique among
@@ -50,7 +49,8 @@ type NetworkSpec struct {
 	// +optional
 	DNS *NetworkDNS `json:"dns,omitempty"`
 
-	// dhcp configures address assignment by DHCP. Not supported yet.
+	// dhcp configures address assignment by DHCP, IPv4 and IPv6, for endpoints
+	// that ask, such as VMs: they are given what their attachment's status says.
 	// +optional
 	DHCP *NetworkDHCP `json:"dhcp,omitempty"`
 
@@ -115,7 +115,7 @@ type NetworkDNS struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(u, isIP(u))",message="must hold IP addresses of name servers, for example 192.0.2.53"
 	Upstreams []string `json:"upstreams,omitempty"`
 	// search domains of the network's endpoints, after the network's own name,
-	// for those who write their resolv.conf, and for DHCP.
+	// for those who write their resolv.conf, and by DHCP for IPv4.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
@@ -129,6 +129,12 @@ type NetworkDHCP struct {
 	// enabled turns DHCP on. Default: false.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+	// leaseSeconds is how long an endpoint may go without asking again.
+	// Default: 3600.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	LeaseSeconds int32 `json:"leaseSeconds,omitempty"`
 }
 
 // EgressMode is how traffic leaves a network.
@@ -220,6 +226,20 @@ func (n *Network) EffectiveDNSName() string {
 // ServesNames tells whether the network has a name server.
 func (n *Network) ServesNames() bool {
 	return n.Spec.DNS == nil || n.Spec.DNS.Enabled == nil || *n.Spec.DNS.Enabled
+}
+
+// DefaultLeaseSeconds is the lease of a network that names none.
+const DefaultLeaseSeconds = 3600
+
+// ServesDHCP tells whether the network answers DHCP.
+func (n *Network) ServesDHCP() bool { return n.Spec.DHCP != nil && n.Spec.DHCP.Enabled }
+
+// EffectiveLease is spec.dhcp.leaseSeconds or the default, in seconds.
+func (n *Network) EffectiveLease() int {
+	if n.Spec.DHCP != nil && n.Spec.DHCP.LeaseSeconds != 0 {
+		return int(n.Spec.DHCP.LeaseSeconds)
+	}
+	return DefaultLeaseSeconds
 }
 
 // DefaultMTU is the MTU in bytes of a network that names none.

@@ -43,6 +43,20 @@ type Row struct {
 	// A row of a table that is not a root of the schema (port, acl, policy,
 	// route) needs at least one or the server removes it at once.
 	Members []Member
+
+	// References are columns that hold a reference to a row of another owner.
+	// They are enforced like Columns, in which they are not named.
+	References []Reference
+}
+
+// Reference is a column of one reference to another row: the DHCP_Options of
+// its Network in a port. It is empty while that row is not there; who makes it
+// has to ask for those that refer to it to be looked at.
+type Reference struct {
+	// Column is the column that holds it.
+	Column string
+	// Table and ID name the row referred to. The empty ID is no row.
+	Table, ID string
 }
 
 // Member is one value in a set column of another row, which may belong to

@@ -224,6 +224,44 @@ func TestOptional(t *testing.T) {
 	f.nothing(t)
 }
 
+// TestReferences: a column refers to another owner's row once that is there,
+// also after somebody took the reference or the row away.
+func TestReferences(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	with := func(id string) []ovnsync.Row {
+		rows := portRow("n1", "p1")
+		rows[0].References = []ovnsync.Reference{{Column: "dhcpv4_options", Table: nbdb.DHCPOptionsTable, ID: id}}
+		return rows
+	}
+	options := []ovnsync.Row{{ID: "dhcp", Model: &nbdb.DHCPOptions{Cidr: "10.0.0.0/24"}, Columns: []string{"cidr"}}}
+	refers := func(want bool) {
+		t.Helper()
+		if got := f.tool(t, "ovn-nbctl", "get", "Logical_Switch_Port", "p1", "dhcpv4_options"); (got != "[]") != want {
+			t.Errorf("dhcpv4_options = %s", got)
+		}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), switchRow("n1")))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(false)
+	must(t, true)(f.Update(ctx, network("options"), options))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	must(t, false)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	f.nothing(t)
+	f.tool(t, "ovn-nbctl", "clear", "Logical_Switch_Port", "p1", "dhcpv4_options")
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == attachment("p1") })
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	must(t, true)(f.Delete(ctx, network("options"))) // takes the reference along
+	refers(false)
+	must(t, true)(f.Update(ctx, network("options"), options))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	must(t, true)(f.Update(ctx, attachment("p1"), with("")))
+	must(t, false)(f.Update(ctx, attachment("p1"), with("")))
+	refers(false)
+}
+
 // TestForeign: rows of others are never touched, edits of ours are reported
 // and put back.
 func TestForeign(t *testing.T) {

@@ -88,7 +88,8 @@ func switchRouterPortID(network string) string { return "network/" + network }
 func nameServerID(network, protocol string) string {
 	return "dns/" + protocol + "/" + network
 }
-func portID(uid types.UID) string { return "attachment/" + string(uid) }
+func dhcpID(network, column string) string { return column + "/" + network }
+func portID(uid types.UID) string          { return "attachment/" + string(uid) }
 
 const sharedID = "shared"
 

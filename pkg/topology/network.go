@@ -25,7 +25,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	}
 	router := ovnsync.Row{
 		ID:      routerPortID(n.Name),
-		Columns: []string{"name", "mac", "networks"},
+		Columns: []string{"name", "mac", "networks", "ipv6_ra_configs"},
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
 	}
 	model := &nbdb.LogicalRouterPort{Name: routerPortName(n.Name), MAC: RouterMAC(n.Name).String()}
@@ -41,6 +41,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		model.Networks = append(model.Networks, netip.PrefixFrom(gateway, cidr.Bits()).String())
 		subnets, gateways := AddressSetSubnets4, AddressSetGateways4
 		if cidr.Addr().Is6() {
+			model.Ipv6RaConfigs = routerAdvertisement(n)
 			subnets, gateways = AddressSetSubnets6, AddressSetGateways6
 		}
 		router.Members = append(router.Members,
@@ -65,6 +66,9 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	}
 	if n.ServesNames() {
 		rows = append(rows, nameServer(n)...)
+	}
+	if n.ServesDHCP() {
+		rows = append(rows, dhcpOptions(n)...)
 	}
 	return rows, nil
 }
