@@ -101,7 +101,10 @@ const retryBind = 2 * time.Second
 func (s *Server) Run(ctx context.Context) error {
 	stop, err := s.followResolvConf(ctx)
 	if err != nil {
-		return fmt.Errorf("dns: %w", err)
+		// Nothing else shall end for it: names of our own are served all the same.
+		s.options.Log.Error(err, "A change of the host's name servers will not be seen")
+		s.readResolvConf()
+		stop = func() {}
 	}
 	defer stop()
 	var sockets *sockets
