@@ -249,7 +249,7 @@ func TestReferences(t *testing.T) {
 	refers(true)
 	f.nothing(t)
 	f.tool(t, "ovn-nbctl", "clear", "Logical_Switch_Port", "p1", "dhcpv4_options")
-	f.await(t, func(e ovnsync.Event) bool { return e.Owner == attachment("p1") })
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == attachment("p1") && strings.HasPrefix(e.Reason, "a row") })
 	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
 	refers(true)
 	must(t, true)(f.Delete(ctx, network("options"))) // takes the reference along
