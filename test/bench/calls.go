@@ -222,10 +222,10 @@ func (m *measurement) sync() error {
 		ms, err := milliseconds(func() (err error) { res, err = client.Sync(ctx, r); return err })
 		cancel()
 		if err != nil {
-			return fmt.Errorf("Sync: %w", err)
+			return fmt.Errorf("sync: %w", err)
 		}
 		if int(res.Networks.Unchanged) != m.networks || int(res.Attachments.Unchanged) != 10*m.networks {
-			return fmt.Errorf("Sync has changed what was as asked: %v", res)
+			return fmt.Errorf("sync has changed what was as asked: %v", res)
 		}
 		seconds = append(seconds, ms/1000)
 	}
