@@ -135,6 +135,9 @@ func drift(l netlink.Link, want linkSet) linkSet {
 	if want.up && a.RawFlags&unix.IFF_UP == 0 {
 		s.up = true
 	}
+	if want.noARP && a.RawFlags&unix.IFF_NOARP == 0 {
+		s.noARP = true
+	}
 	if want.alias != a.Alias {
 		s.alias = want.alias
 	}
@@ -196,7 +199,7 @@ func (m *Manager) updateTap(ctx context.Context, s *session, w *plugged) error {
 			return err
 		}
 		// The MAC is the guest's: the device keeps its own.
-		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: linkGroup}
+		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: linkGroup, noARP: true}
 		if l != nil && l.Type() != "tuntap" {
 			if err := c.delLink(l.Attrs().Index); err != nil {
 				return err
