@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +39,9 @@ type HostStep interface {
 	Tell(a *v1alpha1.Attachment, state vnet.State, err error) error
 	// Unplug removes the port.
 	Unplug(ctx context.Context, a *v1alpha1.Attachment) error
+	// Publishable tells why the host cannot publish ports, or nil, and whether
+	// nothing will tell that it can.
+	Publishable(ports []publication) (why *Refusal, poll bool, err error)
 }
 
 // AttachmentReconciler gives attachments their addresses and keeps their
@@ -63,7 +67,8 @@ type AttachmentReconciler struct {
 	// of the northbound database commits what they bring in groups.
 	Workers int
 
-	fresh freshObjects
+	fresh   freshObjects
+	waiting nameSet // for an address of the host
 }
 
 // SetupWithManager registers the reconciler.
@@ -106,7 +111,7 @@ func networkChanged() predicate.Predicate {
 		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
 		return !ok1 || !ok2 ||
 			!slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
-			before.EffectiveMTU() != now.EffectiveMTU() ||
+			before.EffectiveMTU() != now.EffectiveMTU() || before.Spec.Internal != now.Spec.Internal ||
 			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
 	}}
 }
@@ -130,6 +135,7 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 			r.Trigger.Enqueue(attachments...)
 			r.Networks.Enqueue(networks...)
 			r.fresh.forget(req.Name)
+			r.waiting.remove(req.Name)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -140,7 +146,7 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return settle(ctrl.Result{}, err)
 	}
 	before := a.DeepCopy()
-	syncErr := r.sync(ctx, a)
+	again, syncErr := r.sync(ctx, a)
 	if wait := r.fresh.wait(before, a); wait > 0 && syncErr == nil {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
@@ -149,24 +155,39 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return settle(ctrl.Result{}, err)
 	}
 	r.fresh.forget(a.Name)
-	return settle(ctrl.Result{}, syncErr)
+	return settle(ctrl.Result{RequeueAfter: again}, syncErr)
 }
 
-// sync does the work and writes its outcome to the status in memory.
-func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) error {
+// sync does the work and writes its outcome to the status in memory. It tells
+// when to look again at what nothing else tells of.
+func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment) (time.Duration, error) {
 	network := &v1alpha1.Network{}
 	err := r.Client.Get(ctx, client.ObjectKey{Name: a.Spec.Network}, network)
 	if client.IgnoreNotFound(err) != nil {
-		return err
+		return 0, err
 	}
 	if why := networkRefuses(network, a, err == nil); why != nil {
 		refuse(r.Recorder, a, why)
-		return nil
+		return 0, nil
+	}
+	if r.Host != nil && r.Host.Mine(a) {
+		why, poll, err := r.Host.Publishable(r.Book.Unpublished(a, network))
+		if err != nil {
+			return 0, err
+		}
+		if why != nil {
+			refuse(r.Recorder, a, why)
+			if poll {
+				return publishRetry, nil
+			}
+			r.waiting.add(a.Name)
+			return 0, nil
+		}
 	}
 	grant, why := r.Book.AcquireAttachment(a, network)
 	if why != nil {
 		refuse(r.Recorder, a, why)
-		return nil
+		return 0, nil
 	}
 	setCondition(a, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
 	grant.apply(a, network)
@@ -174,20 +195,20 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 
 	rows, err := topology.Attachment(a)
 	if err != nil {
-		return reconcile.TerminalError(err)
+		return 0, reconcile.TerminalError(err)
 	}
 	told := r.plug(ctx, a)
 	err = r.write(ctx, a, network, rows)
 	tell := <-told
 	if err != nil {
-		return unprogrammed(a, err)
+		return 0, unprogrammed(a, err)
 	}
 	setCondition(a, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
 	if c := findCondition(a, v1alpha1.ConditionReady); c == nil || c.Reason == v1alpha1.ReasonNotAccepted ||
 		c.Reason == v1alpha1.ReasonNorthboundUnavailable {
 		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, waitsForPort)
 	}
-	return tell()
+	return 0, tell()
 }
 
 // plug has this host's port made while the rows are written: neither needs the

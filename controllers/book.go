@@ -47,6 +47,10 @@ type Book struct {
 
 	attachments map[string]*attachmentEntry
 	interfaces  map[string]string // place of an interface → attachment
+	ports       map[hostPort][]portHolder
+	wantPorts   map[string]*v1alpha1.Attachment // refused ones with ports
+	// node is the host that attachments without one are on.
+	node string
 }
 
 // NewBook returns an empty book. hostRoutes gives the ranges that this host
@@ -60,6 +64,8 @@ func NewBook(hostRoutes func() ([]netip.Prefix, error)) *Book {
 		refused:     map[string]*v1alpha1.Network{},
 		attachments: map[string]*attachmentEntry{},
 		interfaces:  map[string]string{},
+		ports:       map[hostPort][]portHolder{},
+		wantPorts:   map[string]*v1alpha1.Attachment{},
 	}
 	return b
 }
@@ -114,5 +120,6 @@ func older(x, y metav1.Object) int {
 
 // reservedRanges are what no network may overlap.
 var reservedRanges = map[string]netip.Prefix{
-	"the join range of the router and the host": netip.MustParsePrefix(topology.JoinCIDR),
+	"the join range of the router and the host":      netip.MustParsePrefix(topology.JoinCIDR),
+	"the IPv6 join range of the router and the host": netip.MustParsePrefix(topology.JoinCIDR6),
 }

@@ -6,6 +6,7 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -28,6 +29,9 @@ type attachmentEntry struct {
 	mac       net.HardwareAddr
 	members   []string // keys in networkEntry.members
 	place     string   // key in Book.interfaces
+	node      string
+	ports     []publication
+	published []v1alpha1.PublishedPort
 }
 
 // apply writes what was granted to the status in memory.
@@ -42,6 +46,7 @@ func (e *attachmentEntry) apply(a *v1alpha1.Attachment, n *v1alpha1.Network) {
 	}
 	a.Status.MAC = e.mac.String()
 	a.Status.MTU = int32(n.EffectiveMTU())
+	a.Status.Ports = e.published
 }
 
 // AcquireAttachment gives an attachment its addresses, its MAC address and its
@@ -80,9 +85,13 @@ func (b *Book) acquireAttachment(a *v1alpha1.Attachment, e *networkEntry) (*atta
 			e.macs.Release(a.Name)
 		}
 		e.refused[a.Name] = a.DeepCopy()
+		if len(a.Spec.Ports) > 0 {
+			b.wantPorts[a.Name] = e.refused[a.Name]
+		}
 		return nil, why
 	}
 	delete(e.refused, a.Name)
+	delete(b.wantPorts, a.Name)
 	return grant, nil
 }
 
@@ -95,6 +104,10 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 		network: a.Spec.Network,
 		members: memberKeys(a),
 		place:   interfacePlace(a),
+		node:    b.nodeOf(a),
+	}
+	if why := b.claimPorts(a, e, grant); why != nil {
+		return nil, why
 	}
 	for _, m := range grant.members {
 		if holder, taken := e.members[m]; taken && holder != a.Name {
@@ -127,6 +140,7 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 	if grant.place != "" {
 		b.interfaces[grant.place] = a.Name
 	}
+	b.publish(a.Name, grant)
 	b.attachments[a.Name] = grant
 	e.holders[a.Name] = grant
 	return grant, nil
@@ -288,6 +302,7 @@ func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
 	if _, taken := b.interfaces[entry.place]; !taken && entry.place != "" {
 		b.interfaces[entry.place] = a.Name
 	}
+	b.restorePorts(a, e, entry)
 	b.attachments[a.Name] = entry
 	e.holders[a.Name] = entry
 }
@@ -313,6 +328,7 @@ func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 		for _, e := range b.networks {
 			delete(e.refused, name)
 		}
+		delete(b.wantPorts, name)
 		return nil, nil
 	}
 	e := b.networks[entry.network]
@@ -322,6 +338,10 @@ func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 		for w := range e.refused {
 			waiting = append(waiting, w)
 		}
+	}
+	delete(b.wantPorts, name)
+	if len(entry.ports) > 0 {
+		waiting = append(waiting, slices.Collect(maps.Keys(b.wantPorts))...)
 	}
 	if b.refused[entry.network] != nil {
 		networks = append(networks, entry.network)
@@ -352,6 +372,7 @@ func (b *Book) unname(attachment string, entry *attachmentEntry, e *networkEntry
 	if entry.place != "" && b.interfaces[entry.place] == attachment {
 		delete(b.interfaces, entry.place)
 	}
+	b.unpublish(attachment, entry)
 	if e == nil {
 		return
 	}

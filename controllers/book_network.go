@@ -23,6 +23,8 @@ type networkEntry struct {
 	subnets []v1alpha1.SubnetStatus
 	pools   []*ipam.Pool
 	macs    *ipam.MACTable
+	// internal networks publish no ports.
+	internal bool
 
 	holders map[string]*attachmentEntry     // by attachment
 	members map[string]string               // container id or name → attachment
@@ -79,6 +81,9 @@ func (b *Book) tryNetwork(n *v1alpha1.Network, e *networkEntry) *Refusal {
 		}
 		want = []v1alpha1.Subnet{chosen}
 	}
+	if e != nil {
+		e.internal = n.Spec.Internal
+	}
 	if e != nil && equality.Semantic.DeepEqual(e.want, want) {
 		b.rename(n.Name, e, name)
 		return nil
@@ -127,12 +132,13 @@ func (b *Book) overlap(network string, cidr netip.Prefix) *Refusal {
 // holders keep what they have.
 func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Subnet, old *networkEntry) *Refusal {
 	e := &networkEntry{
-		uid:     string(n.UID),
-		want:    slices.Clone(want),
-		macs:    ipam.NewMACTable(),
-		holders: map[string]*attachmentEntry{},
-		members: map[string]string{},
-		refused: map[string]*v1alpha1.Attachment{},
+		uid:      string(n.UID),
+		internal: n.Spec.Internal,
+		want:     slices.Clone(want),
+		macs:     ipam.NewMACTable(),
+		holders:  map[string]*attachmentEntry{},
+		members:  map[string]string{},
+		refused:  map[string]*v1alpha1.Attachment{},
 	}
 	for _, s := range want {
 		pool, err := newPool(s)

@@ -17,9 +17,20 @@ const attachmentsByNetwork = "spec.network"
 // attachmentsByNetns indexes attachments by spec.interface.netns.
 const attachmentsByNetns = "spec.interface.netns"
 
+// attachmentsPublishing indexes attachments with published ports in force.
+const attachmentsPublishing = "status.ports"
+
 func addIndexes(ctx context.Context, i client.FieldIndexer) error {
 	if err := i.IndexField(ctx, &v1alpha1.Attachment{}, attachmentsByNetwork, func(o client.Object) []string {
 		return []string{o.(*v1alpha1.Attachment).Spec.Network}
+	}); err != nil {
+		return err
+	}
+	if err := i.IndexField(ctx, &v1alpha1.Attachment{}, attachmentsPublishing, func(o client.Object) []string {
+		if len(o.(*v1alpha1.Attachment).Status.Ports) > 0 {
+			return []string{"true"}
+		}
+		return nil
 	}); err != nil {
 		return err
 	}

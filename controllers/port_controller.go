@@ -48,6 +48,10 @@ type PortReconciler struct {
 	Recorder events.EventRecorder
 	Ports    HostPorts
 	Logical  PortUp
+	// Flows forgets connections of addresses that are given back. May be nil.
+	Flows Flows
+	// Sockets tells what of the host's own ports and addresses is used. May be nil.
+	Sockets HostSockets
 	// Node is this host's name; attachments without a node are its own too.
 	Node string
 	// Trigger asks for attachments to be looked at, by name.
@@ -208,18 +212,8 @@ func (r *PortReconciler) Unplug(ctx context.Context, a *v1alpha1.Attachment) err
 	if err := r.Ports.Delete(ctx, string(a.UID)); err != nil {
 		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
 	}
-	return nil
-}
-
-// uplinkPort is the host's end of the join switch.
-func uplinkPort() vnet.Port {
-	return vnet.Port{
-		Owner:     vnet.Owner{Kind: topology.KindTopology, Name: topology.UplinkInterface, UID: topology.UplinkInterface},
-		Type:      vnet.Internal,
-		Name:      topology.UplinkInterface,
-		IfaceID:   topology.UplinkPortName,
-		MAC:       topology.UplinkMAC(),
-		Addresses: uplinkAddresses,
-		MTU:       v1alpha1.DefaultMTU,
+	if r.Flows == nil {
+		return nil
 	}
+	return r.Flows.Forget(ctx, addressesOf(a)...)
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/policy"
 	"github.com/vas-solutus/arca-network/pkg/topology"
@@ -35,6 +36,11 @@ type HostSource interface {
 type Options struct {
 	Northbound NorthboundSource
 	Ports      HostSource
+	// NAT is the host's rules between endpoints and the world. Nil: there are
+	// none, and no port is published.
+	NAT NAT
+	// Sockets tells what of the host's own ports and addresses is used. May be nil.
+	Sockets HostSockets
 	// Node is this host's name.
 	Node string
 	// HostRoutes gives the ranges that this host routes elsewhere; no subnet
@@ -83,7 +89,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	everyNetwork := newSweeper(c, allNetworks, networks, log)
 	everyAttachment := newSweeper(c, allAttachments, attachments, log)
 	host := &PortReconciler{Client: c, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
-		Node: o.Node, Trigger: ports, Workers: o.Workers}
+		Node: o.Node, Trigger: ports, Workers: o.Workers, Sockets: o.Sockets}
+	book.node = o.Node
+	uplinkPort := &UplinkReconciler{Client: c, Ports: o.Ports, Trigger: uplink}
 	attachment := &AttachmentReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 		Policies: policyBook, PolicyTrigger: policies, Trigger: attachments, Networks: networks, Workers: o.Workers}
 	reconcilers := []interface {
@@ -95,7 +103,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		attachment,
 		&PolicyReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: policyBook,
 			Trigger: policies, Attachments: attachments},
-		&UplinkReconciler{Ports: o.Ports, Trigger: uplink},
+		uplinkPort,
+	}
+	if o.NAT != nil {
+		rules := &Trigger{}
+		reconcilers = append(reconcilers, &NATReconciler{Client: c, NAT: o.NAT, Node: o.Node, Trigger: rules,
+			OnGuarded: func() { uplink.Enqueue(topology.UplinkInterface) }})
+		uplinkPort.Guarded, host.Flows = o.NAT.Applied, o.NAT
+		o.NAT.Subscribe(func(e nat.Event) {
+			rules.Enqueue(natName)
+			if e == nat.HostChanged {
+				attachments.Enqueue(attachment.waiting.take()...)
+			}
+		})
 	}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
 	everyPort := everyAttachment

@@ -27,10 +27,13 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/hostport"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -129,6 +132,12 @@ func (w *world) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := w.reconcilers
 	o.Northbound, o.Ports, o.Node = northbound, ports, "test"
+	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.NAT, o.Sockets = rules, hostport.Host{Except: uplink}
 	o.HostRoutes = func() ([]netip.Prefix, error) { return nil, nil }
 	if err := controllers.Setup(ctx, mgr, o); err != nil {
 		cancel()
@@ -137,6 +146,7 @@ func (w *world) run(t *testing.T) {
 	g := errgroup.Group{}
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return rules.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	w.stop = func() {
 		cancel()

@@ -5,22 +5,32 @@ package controllers
 
 import (
 	"context"
-	"net/netip"
+	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
-var uplinkAddresses = []netip.Prefix{netip.MustParsePrefix(topology.UplinkAddress)}
-
-// UplinkReconciler keeps this host's own port on the join switch. Like
-// TopologyReconciler it watches no object.
+// UplinkReconciler keeps this host's own port on the join switch, and the
+// host's routes to the subnets of all networks through it. However many
+// networks change at once, it is one request.
 type UplinkReconciler struct {
-	Ports HostPorts
+	Client client.Reader
+	Ports  HostPorts
 	// Trigger asks for the port to be looked at.
 	Trigger *Trigger
+	// Guarded tells whether the host's rules are in force. Without them the port
+	// is not made: it would let containers reach all of the host. Nil: it is.
+	Guarded func() bool
 }
 
 // SetupWithManager registers the reconciler.
@@ -28,13 +38,32 @@ func (r *UplinkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(topology.UplinkInterface)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("uplink").
+		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+			return []reconcile.Request{request(topology.UplinkInterface)}
+		}), builder.WithPredicates(subnetsChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).
 		Complete(r)
 }
 
+// subnetsChanged lets pass what the routes depend on.
+func subnetsChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
+		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
+		return !ok1 || !ok2 || !slices.Equal(before.Status.Subnets, now.Status.Subnets)
+	}}
+}
+
 // Reconcile makes the port.
 func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	_, err := r.Ports.Update(ctx, uplinkPort())
+	if r.Guarded != nil && !r.Guarded() {
+		return ctrl.Result{}, nil // who sees to the rules asks again
+	}
+	var networks v1alpha1.NetworkList
+	if err := r.Client.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
+		return ctrl.Result{}, err
+	}
+	_, err := r.Ports.Update(ctx, uplinkPort(networks.Items))
 	return settle(ctrl.Result{}, err)
 }

@@ -11,7 +11,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="has(self.node) == has(oldSelf.node) && (!has(self.node) || self.node == oldSelf.node)",fieldPath=".node",message="is immutable: delete the attachment and make another"
 // +kubebuilder:validation:XValidation:rule="self.interface.type == oldSelf.interface.type",fieldPath=".interface.type",message="is immutable: delete the attachment and make another"
 // +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.size() < 2 || !isIP(self.addresses[0]) || !isIP(self.addresses[1]) || ip(self.addresses[0]).family() != ip(self.addresses[1]).family()",fieldPath=".addresses",message="at most one IPv4 and one IPv6 address are allowed"
-// +kubebuilder:validation:XValidation:rule="!has(self.ports)",fieldPath=".ports",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, ((!has(p.protocol) ? 'tcp' : p.protocol) == (!has(q.protocol) ? 'tcp' : q.protocol)) && p.hostPort <= (has(q.hostPortEnd) ? q.hostPortEnd : q.hostPort) && q.hostPort <= (has(p.hostPortEnd) ? p.hostPortEnd : p.hostPort) && (!has(p.hostIP) || !has(q.hostIP) || p.hostIP == q.hostIP)))",fieldPath=".ports",message="no host port may be named twice for one protocol and hostIP"
 // +kubebuilder:validation:XValidation:rule="!has(self.routePriority)",fieldPath=".routePriority",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.bandwidth)",fieldPath=".bandwidth",message="not supported yet; leave it out"
 type AttachmentSpec struct {
@@ -52,7 +52,9 @@ type AttachmentSpec struct {
 	// +required
 	Interface Interface `json:"interface"`
 
-	// ports are published on the host. Not supported yet.
+	// ports are published on the host: what arrives there is sent to the
+	// container. No process of the host may listen on them; one that begins to
+	// afterwards receives nothing.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -152,17 +154,24 @@ type Relay struct {
 type Protocol string
 
 // PublishedPort makes a container's port reachable through the host.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.hostPortEnd) || self.hostPortEnd >= self.hostPort",fieldPath=".hostPortEnd",message="must not be less than hostPort"
+// +kubebuilder:validation:XValidation:rule="!has(self.hostPortEnd) || self.hostPortEnd < self.hostPort || self.containerPort + (self.hostPortEnd - self.hostPort) <= 65535",fieldPath=".containerPort",message="the range would end beyond port 65535: containerPort + hostPortEnd - hostPort must be at most 65535"
 type PublishedPort struct {
-	// hostIP is the host's address to listen on. Default: all.
+	// hostIP is the host's address to be reached at. 0.0.0.0 and :: are all of
+	// one family, and none is all. At 127.0.0.1 only the host itself reaches it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address of the host, for example 192.0.2.1, 0.0.0.0, 127.0.0.1 or ::"
+	// +kubebuilder:validation:XValidation:rule="!isIP(self) || ip(self).isUnspecified() || ip(self).isGlobalUnicast() || (ip(self).isLoopback() && ip(self).family() == 4)",message="must not be a multicast or link-local address, nor ::1, from which Linux lets nothing leave the host's own interface lo"
 	HostIP string `json:"hostIP,omitempty"`
 	// hostPort is the first port of the host.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	HostPort int32 `json:"hostPort"`
-	// hostPortEnd is the last port of a range. Default: hostPort.
+	// hostPortEnd is the last port of a range, which leads to as many ports of
+	// the container from containerPort on. Default: hostPort.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
@@ -228,6 +237,11 @@ type AttachmentStatus struct {
 	// portName is the name of the OVS port on the host.
 	// +optional
 	PortName string `json:"portName,omitempty"`
+	// ports are the published ports in force.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	Ports []PublishedPort `json:"ports,omitempty"`
 }
 
 // Attachment connects a container to a network.

@@ -46,6 +46,14 @@ const (
 	// ReasonAddressNotUsable: the address is outside the network's subnets, or
 	// it is the network's, broadcast, gateway or a reserved address.
 	ReasonAddressNotUsable = "AddressNotUsable"
+	// ReasonPortInUse: another attachment publishes the host's port, or a
+	// process of the host listens on it.
+	ReasonPortInUse = "PortInUse"
+	// ReasonHostIPNotFound: the host has no such address.
+	ReasonHostIPNotFound = "HostIPNotFound"
+	// ReasonPortsNotAllowed: ports cannot be published from the network, or
+	// not at the address.
+	ReasonPortsNotAllowed = "PortsNotAllowed"
 	// ReasonMACInUse: another attachment holds the MAC address.
 	ReasonMACInUse = "MACInUse"
 	// ReasonInvalid: a field of the policy cannot be read; the message names it.

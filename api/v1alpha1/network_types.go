@@ -11,7 +11,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
 // +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.egress)",fieldPath=".egress",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.internal) || !self.internal || !has(self.egress) || !has(self.egress.mode) || self.egress.mode == 'None'",fieldPath=".egress.mode",message="an internal network has no way out: set None, leave egress out, or set internal to false"
 type NetworkSpec struct {
 	// dnsName is the network's name for people and in DNS. It is unique among
 	// networks. Default: the object's name.
@@ -29,7 +29,8 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:MaxItems=2
 	Subnets []Subnet `json:"subnets,omitempty"`
 
-	// internal networks have no way out.
+	// internal networks have no way out, and nothing outside reaches them:
+	// their attachments cannot publish ports.
 	// +optional
 	Internal bool `json:"internal,omitempty"`
 
@@ -52,7 +53,7 @@ type NetworkSpec struct {
 	// +optional
 	DHCP *NetworkDHCP `json:"dhcp,omitempty"`
 
-	// egress configures the way out. Not supported yet.
+	// egress configures the way out.
 	// +optional
 	Egress *NetworkEgress `json:"egress,omitempty"`
 }
@@ -138,8 +139,9 @@ const (
 
 // NetworkEgress configures the way out of a network.
 type NetworkEgress struct {
-	// mode: NAT hides endpoints behind the host's address, Routed keeps their
-	// own, None lets nothing out. Default: NAT.
+	// mode: NAT hides endpoints behind the host's address. Routed keeps their
+	// own, and lets in who has a route to them. None lets no connection out;
+	// published ports work, and so does the network's name server. Default: NAT.
 	// +optional
 	Mode EgressMode `json:"mode,omitempty"`
 }
@@ -220,4 +222,16 @@ func (n *Network) EffectiveMTU() int {
 		return int(*n.Spec.MTU)
 	}
 	return DefaultMTU
+}
+
+// EffectiveEgressMode is spec.egress.mode or the default. An internal network
+// has none.
+func (n *Network) EffectiveEgressMode() EgressMode {
+	switch {
+	case n.Spec.Internal:
+		return EgressNone
+	case n.Spec.Egress != nil && n.Spec.Egress.Mode != "":
+		return n.Spec.Egress.Mode
+	}
+	return EgressNAT
 }

@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -28,7 +30,7 @@ func downCommand() *cobra.Command {
 		Use:   "down",
 		Short: "End the OVS and OVN daemons and remove this host's ports",
 		Long: `down ends what "arca-network run" leaves running: the OVS and OVN daemons and the
-ports of this host. The objects stay in the store, and the next run brings everything
+ports and the nftables table of this host. The objects stay in the store, and the next run brings everything
 back. "arca-network run" must have ended before.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,10 +67,23 @@ func (o *options) down(ctx context.Context, log logr.Logger) error {
 	if err := o.removePorts(ctx, log); err != nil {
 		log.Error(err, "Removing ports; stopping the daemons all the same")
 	}
+	if err := removeRules(ctx); err != nil {
+		log.Error(err, "Removing the host's rules; stopping the daemons all the same")
+	}
 	if err := transport.RemoveStale(o.controlSocket()); err != nil {
 		return err
 	}
 	return ovnd.Stop(ctx, o.daemonOptions(log))
+}
+
+// removeRules removes the nftables table once the uplink is gone: without
+// either, nothing of containers reaches the host.
+func removeRules(ctx context.Context) error {
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface})
+	if err != nil {
+		return err
+	}
+	return rules.Remove(ctx)
 }
 
 func (o *options) removePorts(ctx context.Context, log logr.Logger) error {

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -22,9 +23,12 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/hostport"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -61,11 +65,16 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log.WithName("nat")})
+	if err != nil {
+		return err
+	}
 	mgr, err := o.newManager(config, log)
 	if err != nil {
 		return err
 	}
-	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports)
+	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, rules)
 	if err != nil {
 		return err
 	}
@@ -81,6 +90,8 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err := controllers.Setup(ctx, mgr, controllers.Options{
 		Northbound: northbound,
 		Ports:      ports,
+		NAT:        rules,
+		Sockets:    hostport.Host{Except: uplink},
 		Node:       o.node,
 		HostRoutes: vnet.HostRoutes,
 		Workers:    o.workers,
@@ -101,6 +112,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	}
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
+	g.Go(func() error { return rules.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	g.Go(func() error { return server.Run(ctx, listeners...) })
 	g.Go(func() error { return monitor.Run(ctx) })

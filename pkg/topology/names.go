@@ -32,10 +32,21 @@ const (
 	JoinRouterAddress = "100.64.0.1/16"
 	// UplinkAddress is the host's address on the join switch.
 	UplinkAddress = "100.64.0.2/16"
+	// JoinCIDR6 is the join switch's range for IPv6, a unique local one (RFC
+	// 4193) that was drawn once and is the same everywhere. No network may
+	// overlap it.
+	JoinCIDR6 = "fdac:a64e:20d3:6440::/64"
+	// JoinRouterAddress6 is the router's IPv6 address on the join switch.
+	JoinRouterAddress6 = "fdac:a64e:20d3:6440::1/64"
+	// UplinkAddress6 is the host's IPv6 address on the join switch.
+	UplinkAddress6 = "fdac:a64e:20d3:6440::2/64"
 
 	// AddressSetSubnets4 and AddressSetSubnets6 hold the subnets of all networks.
 	AddressSetSubnets4 = "arca_subnets4"
 	AddressSetSubnets6 = "arca_subnets6"
+	// AddressSetInternal4 and AddressSetInternal6 hold the subnets of internal networks.
+	AddressSetInternal4 = "arca_internal4"
+	AddressSetInternal6 = "arca_internal6"
 	// AddressSetGateways4 and AddressSetGateways6 hold the router's addresses.
 	AddressSetGateways4 = "arca_gateways4"
 	AddressSetGateways6 = "arca_gateways6"

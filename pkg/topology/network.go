@@ -39,9 +39,13 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 			return nil, fmt.Errorf("network %s: status.subnets[%d].gateway: %w", n.Name, i, err)
 		}
 		model.Networks = append(model.Networks, netip.PrefixFrom(gateway, cidr.Bits()).String())
-		subnets, gateways := AddressSetSubnets4, AddressSetGateways4
+		subnets, gateways, internal := AddressSetSubnets4, AddressSetGateways4, AddressSetInternal4
 		if cidr.Addr().Is6() {
-			subnets, gateways = AddressSetSubnets6, AddressSetGateways6
+			subnets, gateways, internal = AddressSetSubnets6, AddressSetGateways6, AddressSetInternal6
+		}
+		if n.Spec.Internal {
+			router.Members = append(router.Members,
+				ovnsync.Member{Table: nbdb.AddressSetTable, ID: internal, Column: "addresses", Value: cidr.String()})
 		}
 		router.Members = append(router.Members,
 			ovnsync.Member{Table: nbdb.AddressSetTable, ID: subnets, Column: "addresses", Value: cidr.String()},

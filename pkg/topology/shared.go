@@ -4,6 +4,8 @@
 package topology
 
 import (
+	"net/netip"
+
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
@@ -22,6 +24,12 @@ const (
 	priorityIsolation = 1000
 	// RouterPriorityOpening is for what policies open between networks.
 	RouterPriorityOpening = 2000
+	// priorityInternal keeps internal networks in, whatever a rule of a person
+	// opens. The host's answers to its own questions come back.
+	priorityInternal = 29000
+	// priorityUplink opens the host's end of the join switch, whose own rules
+	// (package nat) tell answers from questions, as the router cannot.
+	priorityUplink = 1200
 )
 
 // Shared returns the rows that all networks share: the router, the join switch
@@ -44,7 +52,7 @@ func Shared() []ovnsync.Row {
 			Model: &nbdb.LogicalRouterPort{
 				Name:     routerPort,
 				MAC:      systemMAC("join").String(),
-				Networks: []string{JoinRouterAddress},
+				Networks: []string{JoinRouterAddress, JoinRouterAddress6},
 			},
 			Columns: []string{"name", "mac", "networks"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
@@ -55,30 +63,45 @@ func Shared() []ovnsync.Row {
 			ID: "uplink",
 			Model: &nbdb.LogicalSwitchPort{
 				Name:      UplinkPortName,
-				Addresses: []string{UplinkMAC().String() + " 100.64.0.2"},
+				Addresses: []string{UplinkMAC().String() + " " + hostPart(UplinkAddress) + " " + hostPart(UplinkAddress6)},
 			},
 			Columns: []string{"name", "type", "addresses"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
 		},
 	}
-	for _, f := range []struct{ family, subnets, gateways string }{
-		{"ip4", AddressSetSubnets4, AddressSetGateways4},
-		{"ip6", AddressSetSubnets6, AddressSetGateways6},
+	for _, f := range []struct{ family, subnets, gateways, internal, uplink, all string }{
+		{"ip4", AddressSetSubnets4, AddressSetGateways4, AddressSetInternal4, hostPart(UplinkAddress), "0.0.0.0/0"},
+		{"ip6", AddressSetSubnets6, AddressSetGateways6, AddressSetInternal6, hostPart(UplinkAddress6), "::/0"},
 	} {
 		rows = append(rows,
 			addressSet(f.subnets),
 			addressSet(f.gateways),
+			addressSet(f.internal),
+			ovnsync.Row{
+				ID:      "world-" + f.family,
+				Model:   &nbdb.LogicalRouterStaticRoute{IPPrefix: f.all, Nexthop: f.uplink},
+				Columns: []string{"ip_prefix", "nexthop"},
+				Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "static_routes"}},
+			},
+			RouterPolicy("internal-"+f.family, priorityInternal, "outport == \""+routerPort+"\" && "+f.family+".src == $"+f.internal+
+				" && "+f.family+".dst != "+f.uplink, nbdb.LogicalRouterPolicyActionDrop),
+			RouterPolicy("uplink-"+f.family, priorityUplink, f.family+".src == $"+f.subnets+" && "+f.family+".dst == "+f.uplink,
+				nbdb.LogicalRouterPolicyActionAllow),
 			RouterPolicy("router-"+f.family, priorityRouter, f.family+".src == $"+f.gateways, nbdb.LogicalRouterPolicyActionAllow),
 			RouterPolicy("isolation-"+f.family, priorityIsolation,
 				f.family+".src == $"+f.subnets+" && "+f.family+".dst == $"+f.subnets, nbdb.LogicalRouterPolicyActionDrop),
 		)
 	}
-	// Nothing reaches the host yet: the way out is opened by the services that
-	// need it, and closed until then.
-	rows = append(rows, RouterPolicy("host-ip4", priorityIsolation,
-		"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop))
-	return rows
+	// Of the join range nothing but the uplink is anybody's.
+	return append(rows,
+		RouterPolicy("host-ip4", priorityIsolation,
+			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
+		RouterPolicy("host-ip6", priorityIsolation,
+			"ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+JoinCIDR6, nbdb.LogicalRouterPolicyActionDrop))
 }
+
+// hostPart is the address of a prefix.
+func hostPart(prefix string) string { return netip.MustParsePrefix(prefix).Addr().String() }
 
 func addressSet(name string) ovnsync.Row {
 	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: []string{"name"}}

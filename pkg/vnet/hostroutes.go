@@ -11,7 +11,8 @@ import (
 )
 
 // HostRoutes returns the ranges that this host routes somewhere, without its
-// default routes and host routes: no network may be given one of them.
+// default routes, host routes and those that are ours: no network may be given
+// one of them.
 func HostRoutes() ([]netip.Prefix, error) {
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
 	if err != nil {
@@ -19,7 +20,7 @@ func HostRoutes() ([]netip.Prefix, error) {
 	}
 	var out []netip.Prefix
 	for _, r := range routes {
-		if r.Dst == nil {
+		if r.Dst == nil || r.Protocol == originProto {
 			continue
 		}
 		addr, ok := netip.AddrFromSlice(r.Dst.IP)

@@ -34,19 +34,22 @@ func canonical(r Route) Route {
 // planRoutes compares the routes of a link with those wanted. Routes of
 // others are left alone; one of them to the same place on this link is replaced.
 func planRoutes(have []route, want []Route) (del, add []Route) {
-	wanted := make([]Route, 0, len(want))
-	for _, w := range want {
-		if w = canonical(w); !slices.Contains(wanted, w) {
-			wanted = append(wanted, w)
-		}
+	held := make(map[route]bool, len(have)) // the uplink has a route for each subnet
+	for _, h := range have {
+		held[h] = true
 	}
-	for _, w := range wanted {
-		if !slices.Contains(have, route{w, true}) {
+	wanted := make(map[Route]bool, len(want))
+	for _, w := range want {
+		if w = canonical(w); wanted[w] {
+			continue
+		}
+		wanted[w] = true
+		if !held[route{w, true}] {
 			add = append(add, w)
 		}
 	}
 	for _, h := range have {
-		if h.ours && !slices.Contains(wanted, h.Route) {
+		if h.ours && !wanted[h.Route] {
 			del = append(del, h.Route)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/vas-solutus/arca-network/internal/nettest"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 )
 
@@ -31,6 +32,7 @@ type world struct {
 	namespaces     map[string]bool
 	target         string      // of the control API; empty is the default socket
 	tls            *tls.Config // of the target
+	servers        []*nettest.Server
 }
 
 // patience bounds every wait of a command.
@@ -111,8 +113,14 @@ func (w *world) commands() map[string]command {
 				}
 			}
 		},
+		// serve NAME NETWORK PORT: a server in a namespace answers with the namespace's name and the client's address.
+		"serve": func(ts *testscript.TestScript, _ bool, args []string) { w.serve(ts, args) },
+		// ask NAME NETWORK ADDRESS PORT ANSWER: a namespace gets an answer within 30 s, or with ! (and no ANSWER) none now.
+		"ask": ask,
 		// condition OBJECT TYPE STATUS:REASON [REGEXP]: a condition becomes so, with such a message.
 		"condition": func(ts *testscript.TestScript, _ bool, args []string) { w.condition(ts, args) },
+		// healthy COMPONENT STATE [REGEXP]: arcactl health says so of a component, with such a message.
+		"healthy": func(ts *testscript.TestScript, _ bool, args []string) { w.healthy(ts, args) },
 		// kill-daemon DAEMON...: daemons are killed with -9.
 		"kill-daemon": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, name := range args {
@@ -238,9 +246,46 @@ func (w *world) end() {
 	if _, err := os.Stat(w.run); err == nil {
 		_ = ovnd.Stop(context.Background(), w.options())
 	}
+	for _, s := range w.servers {
+		s.Close()
+	}
 	for name, there := range w.namespaces {
 		if there {
 			_ = exec.Command("ip", "netns", "del", name).Run()
+		}
+	}
+}
+
+func (w *world) serve(ts *testscript.TestScript, args []string) {
+	n, err := nettest.Open(args[0])
+	ts.Check(err)
+	defer func() { _ = n.Close() }()
+	port, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	s, err := n.Listen(args[1], "", port, args[0])
+	ts.Check(err)
+	w.servers = append(w.servers, s)
+}
+
+func ask(ts *testscript.TestScript, neg bool, args []string) {
+	n, err := nettest.Open(args[0])
+	ts.Check(err)
+	defer func() { _ = n.Close() }()
+	port, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	for limit := time.Now().Add(patience); ; {
+		got, err := n.Ask(args[1], "", args[2], port, time.Second)
+		if neg {
+			if err == nil {
+				ts.Fatalf("%v: answered %q", args, got)
+			}
+			return
+		}
+		if err == nil && got == args[4] {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("%v: got %q, %v", args, got, err)
 		}
 	}
 }

@@ -1,0 +1,51 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// uplinkRoutes lists the host's routes through the uplink that have a next hop.
+func uplinkRoutes(t *testing.T) []string {
+	t.Helper()
+	link, err := netlink.LinkByName(topology.UplinkInterface)
+	if err != nil {
+		return nil
+	}
+	routes, err := netlink.RouteList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, r := range routes {
+		if r.Gw != nil {
+			out = append(out, fmt.Sprint(r.Dst, " via ", r.Gw))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestUplinkRoutes: the host reaches the subnets of all networks, and no other.
+func TestUplinkRoutes(t *testing.T) {
+	w := newWorld(t)
+	n := await(t, w, w.network(t, "n", "10.1.0.0/24", "fd00:1::/64"), "ready", ready[*v1alpha1.Network])
+	m := await(t, w, w.network(t, "m", "10.2.0.0/24"), "ready", ready[*v1alpha1.Network])
+	routesAre := func(want ...string) {
+		t.Helper()
+		await(t, w, m, fmt.Sprint("routes ", want), func(*v1alpha1.Network) bool { return slices.Equal(uplinkRoutes(t), want) })
+	}
+	routesAre("10.1.0.0/24 via 100.64.0.1", "10.2.0.0/24 via 100.64.0.1", "fd00:1::/64 via fdac:a64e:20d3:6440::1")
+	w.delete(t, n)
+	gone(t, w, n)
+	routesAre("10.2.0.0/24 via 100.64.0.1")
+}

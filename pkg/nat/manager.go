@@ -1,0 +1,289 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package nat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+// Options is what a Manager works with.
+type Options struct {
+	// Uplink is the host's interface on the join switch.
+	Uplink string
+	// Addresses are the host's on it, at most one of each family.
+	Addresses []netip.Addr
+	// Resync is how often everything is looked at anyway. Default: 5 minutes.
+	Resync time.Duration
+	Log    logr.Logger
+}
+
+// Manager is the writer of the table.
+type Manager struct {
+	options Options
+	kernel  kernel
+	shape   string
+
+	mu sync.Mutex
+	// known is what the kernel has since transaction generation; nil: look.
+	known      *table
+	generation uint32
+	applied    bool
+	failure    error // of the last Apply
+	// quiet are the quiet interfaces, which no look at the kernel's switches
+	// can tell. After a restart the table tells them.
+	quiet map[*family]map[string]string
+
+	subscribers struct {
+		sync.Mutex
+		list []func(Event)
+	}
+}
+
+// New returns a manager of the network namespace that it is called in.
+func New(o Options) (*Manager, error) {
+	if o.Resync == 0 {
+		o.Resync = 5 * time.Minute
+	}
+	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses}}}
+	var err error
+	m.shape, err = shapeOfOurs(m.kernel.join)
+	return m, err
+}
+
+// Subscribe has fn called upon events. It must not block. Call it before Run.
+func (m *Manager) Subscribe(fn func(Event)) {
+	m.subscribers.Lock()
+	defer m.subscribers.Unlock()
+	m.subscribers.list = append(m.subscribers.list, fn)
+}
+
+func (m *Manager) tell(e Event) {
+	m.subscribers.Lock()
+	defer m.subscribers.Unlock()
+	for _, fn := range m.subscribers.list {
+		fn(e)
+	}
+}
+
+// Apply makes the table, the switches of forwarding and the tracked
+// connections what a state says. It is idempotent and tells whether it had to
+// write to the table. After an error the caller tries again; the table is then
+// as it was before, or as it should be, never between.
+func (m *Manager) Apply(ctx context.Context, s State) (changed bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer func() { m.failure = err }()
+	want := table{shape: m.shape, content: contentOf(s)}
+	var (
+		ch       change
+		settings []setting
+	)
+	// What is known may be out of date, and the kernel refuses the change then.
+	for try := 0; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		ch, settings, err = m.plan(s, want)
+		if err == nil && !ch.empty() {
+			err = m.write(ch, want)
+		}
+		if err == nil {
+			m.quiet = map[*family]map[string]string{ip4: want.content[ip4.quiet], ip6: want.content[ip6.quiet]}
+			break
+		}
+		m.known = nil
+		if try == 1 {
+			return false, err
+		}
+	}
+	if err := writeSettings(settings); err != nil {
+		return !ch.empty(), err
+	}
+	if !ch.empty() || !m.applied {
+		if err := m.mendFlows(s, want.content, ch); err != nil {
+			m.applied = false // look at the flows again
+			return true, err
+		}
+	}
+	m.applied = true
+	return !ch.empty(), nil
+}
+
+// plan compares with what is there, and enters into want which interfaces are quiet.
+func (m *Manager) plan(s State, want table) (change, []setting, error) {
+	if m.known == nil {
+		var err error
+		if m.generation, err = m.kernel.generation(); err != nil {
+			return change{}, nil, err
+		}
+		if m.known, err = m.kernel.read(); err != nil {
+			return change{}, nil, err
+		}
+	}
+	var settings []setting
+	for _, f := range families {
+		was := m.quiet[f]
+		if m.quiet == nil && m.known != nil {
+			was = m.known.content[f.quiet]
+		}
+		want.content[f.quiet] = was
+		if !s.has(f) {
+			continue
+		}
+		observed, err := observe(f, m.options.Uplink)
+		if err != nil {
+			return change{}, nil, err
+		}
+		quiet, write := decideForwarding(observed, m.options.Uplink, was)
+		want.content[f.quiet] = quiet
+		settings = append(settings, write...)
+	}
+	return changeOf(m.known, want), settings, nil
+}
+
+// has tells whether a state concerns a family.
+func (s State) has(f *family) bool {
+	for _, list := range [][]netip.Prefix{s.Masqueraded, s.Routed, s.Closed} {
+		for _, p := range list {
+			if familyOf(p.Addr()) == f {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// write commits a change. The generation tells whether somebody else did so
+// between our look and ours.
+func (m *Manager) write(ch change, want table) error {
+	before, err := m.kernel.generation()
+	if err != nil {
+		return err
+	}
+	if err := m.kernel.write(ch, want); err != nil {
+		return err
+	}
+	after, err := m.kernel.generation()
+	if err != nil {
+		return err
+	}
+	m.options.Log.V(1).Info("Wrote the nftables table", "rebuild", ch.rebuild, "added", size(ch.add), "removed", size(ch.del))
+	m.known, m.generation = &want, after
+	if after != before+1 {
+		m.known = nil
+	}
+	return nil
+}
+
+func size(c content) int {
+	n := 0
+	for _, elements := range c {
+		n += len(elements)
+	}
+	return n
+}
+
+func (m *Manager) mendFlows(s State, ports content, ch change) error {
+	hosts, err := hostAddresses()
+	if err != nil {
+		return err
+	}
+	j := judge{ports: ports, removed: ch.del, behind: s.Masqueraded, thisHost: hosts}
+	j.closed = append(append(j.closed, s.Closed...), s.Isolated...)
+	j.inside = append(append(append(j.inside, j.closed...), s.Masqueraded...), s.Routed...)
+	n, err := deleteFlows(j.contradicts)
+	if n > 0 {
+		m.options.Log.V(1).Info("Deleted tracked connections that are no longer right", "connections", n)
+	}
+	return err
+}
+
+// Forget deletes the tracked connections of addresses that change hands.
+func (m *Manager) Forget(ctx context.Context, addresses ...netip.Addr) error {
+	if err := ctx.Err(); err != nil || len(addresses) == 0 {
+		return err
+	}
+	gone := make(map[netip.Addr]bool, len(addresses))
+	for _, a := range addresses {
+		gone[a] = true
+	}
+	_, err := deleteFlows(func(f flow) bool { return gone[f.from.Addr()] || gone[f.server.Addr()] })
+	return err
+}
+
+// Applied tells whether a state is in force.
+func (m *Manager) Applied() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.applied
+}
+
+// ErrPending is the error of Check while nothing has been applied yet.
+var ErrPending = errors.New("the nftables table has not been written yet")
+
+// Check looks whether the kernel has the table as the last Apply wrote it, and
+// tells what that one had failed with where it did.
+func (m *Manager) Check(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case m.failure != nil:
+		return m.failure
+	case !m.applied:
+		return ErrPending
+	}
+	now, err := m.kernel.generation()
+	if err != nil || m.known != nil && now == m.generation {
+		return err
+	}
+	have, err := m.kernel.read()
+	switch {
+	case err != nil:
+		return err
+	case have == nil:
+		return fmt.Errorf("nftables table inet %s is not there", TableName)
+	case have.shape != m.shape:
+		return fmt.Errorf("the rules of nftables table inet %s are not ours", TableName)
+	}
+	return nil
+}
+
+// Remove deletes the table. Tracked connections go on as they are.
+func (m *Manager) Remove(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known, m.applied, m.failure = nil, false, nil
+	if err := errors.Join(ctx.Err(), m.kernel.remove()); err != nil {
+		return fmt.Errorf("removing nftables table %s: %w", TableName, err)
+	}
+	return nil
+}
+
+// forget makes the next Apply look at the kernel's table.
+func (m *Manager) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = nil
+}
+
+// outdated tells whether somebody wrote after us, and has the next Apply look.
+func (m *Manager) outdated() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now, err := m.kernel.generation()
+	if err == nil && m.known != nil && now == m.generation {
+		return false
+	}
+	m.known = nil
+	return true
+}
