@@ -133,7 +133,7 @@ func (w *world) run(t *testing.T) {
 	o := w.reconcilers
 	o.Northbound, o.Ports, o.Node = northbound, ports, "test"
 	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
-	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log})
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 		return err
 	}
 	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
-	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log.WithName("nat")})
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log.WithName("nat")})
 	if err != nil {
 		return err
 	}

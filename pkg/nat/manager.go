@@ -20,6 +20,9 @@ type Options struct {
 	Uplink string
 	// Addresses are the host's on it, at most one of each family.
 	Addresses []netip.Addr
+	// PortGroup is the interface group of the devices whose frames are for
+	// ovs-vswitchd alone (ip-link(8), group). 0: there are none.
+	PortGroup uint32
 	// Resync is how often everything is looked at anyway. Default: 5 minutes.
 	Resync time.Duration
 	Log    logr.Logger
@@ -52,7 +55,7 @@ func New(o Options) (*Manager, error) {
 	if o.Resync == 0 {
 		o.Resync = 5 * time.Minute
 	}
-	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses}}}
+	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses, ports: o.PortGroup}}}
 	var err error
 	m.shape, err = shapeOfOurs(m.kernel.join)
 	return m, err

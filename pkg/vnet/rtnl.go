@@ -176,7 +176,7 @@ func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, inner
 	msg.Flags, msg.Change = unix.IFF_UP|unix.IFF_NOARP, unix.IFF_UP|unix.IFF_NOARP
 	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, msg,
 		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer)),
-		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
+		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(LinkGroup)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)

@@ -199,9 +199,9 @@ func TestPrune(t *testing.T) {
 	// Of others: a port, a link with an alias, one of our group with an alias.
 	h.Vsctl("add-port", "br-int", "foreign", "--", "set", "Interface", "foreign", "type=internal", "external_ids:owner=me")
 	t.Cleanup(func() { h.Vsctl("del-port", "foreign") })
-	foreign := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "fveth", Group: linkGroup}, PeerName: "fpeer"}
+	foreign := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "fveth", Group: LinkGroup}, PeerName: "fpeer"}
 	// Of ours: a pair whose maker died before it could be marked, one without rows.
-	half := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "half", Group: linkGroup}, PeerName: "halfpeer"}
+	half := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "half", Group: LinkGroup}, PeerName: "halfpeer"}
 	marked := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "marked"}, PeerName: "markedpeer"}
 	for _, l := range []netlink.Link{foreign, half, marked} {
 		if err := netlink.LinkAdd(l); err != nil {

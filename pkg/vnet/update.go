@@ -106,7 +106,7 @@ func ownLink(l netlink.Link, o Owner) bool {
 
 // halfMade says that a link carries our group and nobody's mark yet.
 func halfMade(l netlink.Link) bool {
-	return l.Attrs().Alias == "" && l.Attrs().Group == linkGroup && l.Type() == "veth"
+	return l.Attrs().Alias == "" && l.Attrs().Group == LinkGroup && l.Type() == "veth"
 }
 
 func linkHolder(l netlink.Link) string {
@@ -199,7 +199,7 @@ func (m *Manager) updateTap(ctx context.Context, s *session, w *plugged) error {
 			return err
 		}
 		// The MAC is the guest's: the device keeps its own.
-		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: linkGroup, noARP: true}
+		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: LinkGroup, noARP: true}
 		if l != nil && l.Type() != "tuntap" {
 			if err := c.delLink(l.Attrs().Index); err != nil {
 				return err

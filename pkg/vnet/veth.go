@@ -83,7 +83,7 @@ func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer ne
 			return pair{}, false, err
 		}
 		if in != nil && areEnds(outer, in) {
-			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: linkGroup, noARP: true}); err != nil {
+			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: LinkGroup, noARP: true}); err != nil {
 				return pair{}, false, err
 			}
 			err := at.inner.fixLink(in, linkSet{up: true, mac: p.MAC, mtu: p.MTU, alias: in.Attrs().Alias})
