@@ -61,4 +61,7 @@ type Route struct {
 	Via netip.Addr
 	// Metric orders routes to one destination; the lower wins. 0 is the kernel's default.
 	Metric int
+	// MTU in bytes of the way there, also for what the kernel forwards: it
+	// answers a packet that is larger. 0 is the link's.
+	MTU int
 }
