@@ -61,4 +61,6 @@ type Route struct {
 	Via netip.Addr
 	// Metric orders routes to one destination; the lower wins. 0 is the kernel's default.
 	Metric int
+	// Table of the route; 0 is the main one.
+	Table int
 }
