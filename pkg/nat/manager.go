@@ -41,6 +41,8 @@ type Manager struct {
 	// can tell. After a restart the table tells them.
 	quiet map[*family]map[string]string
 
+	forgetting forgetter
+
 	subscribers struct {
 		sync.Mutex
 		list []func(Event)
@@ -52,7 +54,7 @@ func New(o Options) (*Manager, error) {
 	if o.Resync == 0 {
 		o.Resync = 5 * time.Minute
 	}
-	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses}}}
+	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses}}, forgetting: forgetter{walk: deleteFlows}}
 	var err error
 	m.shape, err = shapeOfOurs(m.kernel.join)
 	return m, err
@@ -203,19 +205,6 @@ func (m *Manager) mendFlows(s State, ports content, ch change) error {
 	if n > 0 {
 		m.options.Log.V(1).Info("Deleted tracked connections that are no longer right", "connections", n)
 	}
-	return err
-}
-
-// Forget deletes the tracked connections of addresses that change hands.
-func (m *Manager) Forget(ctx context.Context, addresses ...netip.Addr) error {
-	if err := ctx.Err(); err != nil || len(addresses) == 0 {
-		return err
-	}
-	gone := make(map[netip.Addr]bool, len(addresses))
-	for _, a := range addresses {
-		gone[a] = true
-	}
-	_, err := deleteFlows(func(f flow) bool { return gone[f.from.Addr()] || gone[f.server.Addr()] })
 	return err
 }
 
