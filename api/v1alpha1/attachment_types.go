@@ -166,6 +166,10 @@ type Protocol string
 type PublishedPort struct {
 	// hostIP is the host's address to be reached at. 0.0.0.0 and :: are all of
 	// one family, and none is all. At 127.0.0.1 only the host itself reaches it.
+	// ::1 is never one of them: what is sent to it stays on the interface lo,
+	// and to bring it to a container takes a process that relays. A client on
+	// the host that tries ::1 first, as for the name localhost, is refused at
+	// once and goes on to 127.0.0.1.
 	// +optional
 	// +kubebuilder:validation:MaxLength=39
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address of the host, for example 192.0.2.1, 0.0.0.0, 127.0.0.1 or ::"

@@ -57,6 +57,7 @@ func TestAccepted(t *testing.T) {
 		{"Network", "{subnets: [{cidr: 10.0.0.4/30, gateway: 10.0.0.6, allocationRange: 10.0.0.4/31, reserved: [10.0.0.5]}]}"},
 		{"Network", "{internal: true, interContainer: true, mtu: 9000, dnsName: My_Net.1}"},
 		{"Network", "{subnets: [{cidr: 10.0.0.0/24}], mtu: 576}"},
+		{"Network", "{mtu: 65521}"},
 		{"Network", "{egress: {}}"},
 		{"Network", "{egress: {mode: NAT}}"},
 		{"Network", "{egress: {mode: Routed}, internal: false}"},
@@ -97,6 +98,7 @@ func TestRefused(t *testing.T) {
 	for _, o := range []struct{ kind, spec, field, says string }{
 		{"Network", "{nope: 1}", "spec.nope", "unknown field"},
 		{"Network", "{mtu: big}", "spec.mtu", "must be of type integer"},
+		{"Network", "{mtu: 65522}", "spec.mtu", "should be less than or equal to 65521"}, // a tap's largest
 		{"Network", "{mtu: 100}", "spec.mtu", "should be greater than or equal to 576"},
 		{"Network", "{mtu: 1000, subnets: [{cidr: 'fd00::/64'}]}", "spec.mtu", "at least 1280"},
 		{"Network", "{dnsName: '-x'}", "spec.dnsName", "must consist of letters"},

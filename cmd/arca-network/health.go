@@ -17,6 +17,7 @@ import (
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/health"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store"
@@ -25,7 +26,7 @@ import (
 
 // newMonitor registers the components, in the order in which people read them.
 func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.Store, daemons *ovnd.Stack,
-	northbound *ovnsync.Syncer, ports *vnet.Manager,
+	northbound *ovnsync.Syncer, ports *vnet.Manager, rules *nat.Manager,
 ) (*health.Monitor, error) {
 	var storeCheck func(context.Context) error
 	if api != nil {
@@ -48,7 +49,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.DatapathCheck(ports),
 		health.DaemonsCheck(components),
 		health.NotInUse(health.DNS),
-		health.NotInUse(health.NAT),
+		health.NATCheck(rules),
 		health.DiskCheck(o.stateDir),
 	)
 	northbound.Subscribe(func(e ovnsync.Event) {

@@ -63,4 +63,7 @@ type Route struct {
 	Metric int
 	// Table of the route; 0 is the main one.
 	Table int
+	// MTU in bytes of the way there, also for what the kernel forwards: it
+	// answers a packet that is larger. 0 is the link's.
+	MTU int
 }

@@ -106,6 +106,8 @@ func TestPlanRoutes(t *testing.T) {
 		}
 		return out
 	}
+	narrow := r("0.0.0.0/0", "10.0.0.1", 0)
+	narrow.MTU = 1400
 	def, def6 := r("0.0.0.0/0", "10.0.0.1", 0), r("::/0", "fd00::1", 0)
 	for name, c := range map[string]struct {
 		have     []route
@@ -121,6 +123,7 @@ func TestPlanRoutes(t *testing.T) {
 		"stale":                              {have: []route{{def, true}}, del: []Route{def}},
 		"another next hop":                   {have: []route{{def, true}}, want: []Route{r("0.0.0.0/0", "10.0.0.2", 0)}, del: []Route{def}, add: []Route{r("0.0.0.0/0", "10.0.0.2", 0)}},
 		"another metric is another":          {have: []route{{def, true}}, want: []Route{r("0.0.0.0/0", "10.0.0.1", 5)}, del: []Route{def}, add: []Route{r("0.0.0.0/0", "10.0.0.1", 5)}},
+		"another mtu is another":             {have: []route{{def, true}}, want: []Route{narrow}, del: []Route{def}, add: []Route{narrow}},
 		"wanted twice (differently spelled)": {want: []Route{r("10.9.1.0/16", "", 0), r("10.9.0.0/16", "", 0)}, add: []Route{r("10.9.0.0/16", "", 0)}},
 	} {
 		del, add := planRoutes(c.have, c.want)

@@ -115,6 +115,30 @@ func routeAttrs(index int, r Route) []nl.NetlinkRequestData {
 	return out
 }
 
+// mtuAttr is a route's MTU, none for 0.
+func mtuAttr(r Route) []nl.NetlinkRequestData {
+	if r.MTU == 0 {
+		return nil
+	}
+	metrics := nl.NewRtAttr(unix.RTA_METRICS, nil)
+	metrics.AddRtAttr(unix.RTAX_MTU, nl.Uint32Attr(uint32(r.MTU)))
+	return []nl.NetlinkRequestData{metrics}
+}
+
+// mtuOf reads what mtuAttr wrote.
+func mtuOf(metrics []byte) (int, error) {
+	attrs, err := nl.ParseRouteAttr(metrics)
+	if err != nil {
+		return 0, fmt.Errorf("listing routes: %w", err)
+	}
+	for _, at := range attrs {
+		if at.Attr.Type == unix.RTAX_MTU {
+			return int(nl.NativeEndian().Uint32(at.Value)), nil
+		}
+	}
+	return 0, nil
+}
+
 func (c *conn) addRoute(index int, r Route, replace bool) error {
 	msg := nl.NewRtMsg()
 	msg.Family = uint8(family(r.Dst.Addr()))
@@ -132,7 +156,7 @@ func (c *conn) addRoute(index int, r Route, replace bool) error {
 		how = unix.NLM_F_REPLACE
 	}
 	req := c.request(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|how|unix.NLM_F_ACK,
-		append([]nl.NetlinkRequestData{msg}, routeAttrs(index, r)...)...)
+		append([]nl.NetlinkRequestData{msg}, append(routeAttrs(index, r), mtuAttr(r)...)...)...)
 	_, err := c.do(req)
 	if errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("adding route to %s via %s: another interface has one of metric %d; give this one another metric: %w", r.Dst, r.Via, r.Metric, err)
@@ -206,6 +230,10 @@ func parseRoute(m []byte) (r route, oif int, err error) {
 			r.Metric = int(nl.NativeEndian().Uint32(at.Value))
 		case unix.RTA_TABLE:
 			table = nl.NativeEndian().Uint32(at.Value)
+		case unix.RTA_METRICS:
+			if r.MTU, err = mtuOf(at.Value); err != nil {
+				return route{}, 0, err
+			}
 		}
 	}
 	if table != unix.RT_TABLE_MAIN {

@@ -77,8 +77,11 @@ func TestInternal(t *testing.T) {
 	h := newHost(t)
 	h.Forward("br-int")
 	p := hostPort(Internal, "uplink0", "uid-up")
-	p.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.200.1/16")}
-	p.Routes = []Route{{Dst: netip.MustParsePrefix("10.200.0.0/16"), Via: netip.MustParseAddr("10.1.0.1")}}
+	p.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.200.1/16"), netip.MustParsePrefix("fd00:1::c801/64")}
+	p.Routes = []Route{
+		{Dst: netip.MustParsePrefix("10.200.0.0/16"), Via: netip.MustParseAddr("10.1.0.1"), MTU: 1290},
+		{Dst: netip.MustParsePrefix("fd00:200::/64"), Via: netip.MustParseAddr("fd00:1::1"), MTU: 1285},
+	}
 	check := func() {
 		t.Helper()
 		l, err := netlink.LinkByName(p.Name)
@@ -96,6 +99,12 @@ func TestInternal(t *testing.T) {
 		routes, err := netlink.RouteList(l, netlink.FAMILY_V4)
 		if err != nil || len(routes) != 2 {
 			t.Errorf("routes %v, %v", routes, err)
+		}
+		for _, want := range p.Routes {
+			routes, err := netlink.RouteGetWithOptions(want.Dst.Addr().Next().AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+			if err != nil || len(routes) != 1 || routes[0].MTU != want.MTU {
+				t.Errorf("route to %s: %+v, %v, want MTU %d", want.Dst, routes, err, want.MTU)
+			}
 		}
 	}
 	h.update(p)
@@ -135,6 +144,7 @@ func TestInternal(t *testing.T) {
 	h.ready(p)
 	check()
 	p.MTU = 1300
+	p.Routes[0].MTU, p.Routes[1].MTU = 1288, 1287
 	h.update(p)
 	check()
 	h.delete(p.Owner.UID)

@@ -121,6 +121,8 @@ func (w *world) commands() map[string]command {
 		"ask": ask,
 		// condition OBJECT TYPE STATUS:REASON [REGEXP]: a condition becomes so, with such a message.
 		"condition": func(ts *testscript.TestScript, _ bool, args []string) { w.condition(ts, args) },
+		// healthy COMPONENT STATE [REGEXP]: arcactl health says so of a component, with such a message.
+		"healthy": func(ts *testscript.TestScript, _ bool, args []string) { w.healthy(ts, args) },
 		// kill-daemon DAEMON...: daemons are killed with -9.
 		"kill-daemon": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, name := range args {
