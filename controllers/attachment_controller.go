@@ -115,6 +115,7 @@ func networkChanged() predicate.Predicate {
 		return !ok1 || !ok2 ||
 			!slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
 			before.EffectiveMTU() != now.EffectiveMTU() || before.Spec.Internal != now.Spec.Internal ||
+			before.EffectiveEgressMode() != now.EffectiveEgressMode() ||
 			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
 	}}
 }

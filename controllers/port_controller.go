@@ -85,6 +85,7 @@ func portInputChanged() predicate.Predicate {
 			!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
 			!slices.Equal(before.Status.Gateways, now.Status.Gateways) ||
 			before.Status.MAC != now.Status.MAC || before.Status.MTU != now.Status.MTU ||
+			before.Status.RouteMetric != now.Status.RouteMetric ||
 			isTrue(before, v1alpha1.ConditionProgrammed) != isTrue(now, v1alpha1.ConditionProgrammed)
 	}}
 }

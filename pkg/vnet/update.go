@@ -6,6 +6,7 @@ package vnet
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -161,16 +162,16 @@ func (c *conn) fixLink(l netlink.Link, want linkSet) error {
 	return nil
 }
 
-// configure makes addresses and routes of a link.
+// configure makes addresses, routes and rules of a link.
 func (c *conn) configure(index int, p Port, e *entry) error {
 	before := e.applied // only operations on this entry write it
 	if _, err := c.syncAddrs(index, p.Addresses, before); err != nil {
 		return err
 	}
-	return c.syncRoutes(index, p.Routes)
+	return c.syncPaths(index, p, false)
 }
 
-// configureNew is configure for a link that has nothing yet: no need to look.
+// configureNew is configure for a link that has no addresses yet: no need to look.
 func (c *conn) configureNew(index int, p Port) error {
 	_, addrs := planAddrs(nil, p.Addresses, nil)
 	for _, a := range addrs {
@@ -178,13 +179,37 @@ func (c *conn) configureNew(index int, p Port) error {
 			return err
 		}
 	}
-	_, routes := planRoutes(nil, p.Routes)
-	for _, r := range routes {
-		if err := c.addRoute(index, r, false); err != nil {
-			return err
-		}
+	return c.syncPaths(index, p, true)
+}
+
+// syncPaths makes routes and rules of a link. Rules are needed where the
+// namespace has another link with a route of ours; whoever comes or goes is told
+// to the others by innerWatch.
+func (c *conn) syncPaths(index int, p Port, isNew bool) error {
+	have, err := c.routes()
+	if err != nil {
+		return err
 	}
-	return nil
+	if p.Type != Veth {
+		return c.syncRoutes(index, have[index], p.Routes)
+	}
+	shared := false
+	for other, routes := range have {
+		shared = shared || other != index && slices.ContainsFunc(routes, func(r route) bool { return r.ours })
+	}
+	if !shared {
+		if !isNew {
+			if err := c.syncRules(index, nil); err != nil {
+				return err
+			}
+		}
+		return c.syncRoutes(index, have[index], p.Routes)
+	}
+	rules, table := sourceRouting(index, p.Addresses, p.Routes)
+	if err := c.syncRoutes(index, have[index], slices.Concat(p.Routes, table)); err != nil {
+		return err
+	}
+	return c.syncRules(index, rules)
 }
 
 // updateTap makes a Tap port.

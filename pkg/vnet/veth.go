@@ -42,6 +42,9 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 			return err
 		}
 		w.ifindex = p.outer.Attrs().Index
+		m.mu.Lock()
+		m.settle(w.Owner.UID, e, innerEnd{id, p.outer.Attrs().NetNsID, p.inner})
+		m.mu.Unlock()
 		if made {
 			if err := ignoreAdvertisements(ns, m.host, w.InnerName); err != nil {
 				return err

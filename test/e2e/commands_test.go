@@ -33,6 +33,8 @@ type world struct {
 	target         string      // of the control API; empty is the default socket
 	tls            *tls.Config // of the target
 	servers        []*nettest.Server
+	stream         []*exec.Cmd // of rate-start
+	streamTo       string
 }
 
 // patience bounds every wait of a command.
@@ -237,6 +239,7 @@ func (w *world) pingStop(ts *testscript.TestScript, args []string) {
 
 // end takes down what a story that failed has left.
 func (w *world) end() {
+	w.endStream()
 	for _, c := range []*exec.Cmd{w.pinger, w.daemon} {
 		if c != nil {
 			_ = c.Process.Kill()

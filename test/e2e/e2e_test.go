@@ -34,6 +34,7 @@ func TestStories(t *testing.T) {
 			w := &world{root: root, namespaces: map[string]bool{}}
 			commands := w.commands()
 			maps.Copy(commands, w.traffic())
+			maps.Copy(commands, w.rates())
 			t.Run("story", func(t *testing.T) {
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
@@ -53,6 +54,27 @@ func (w *world) traffic() map[string]command {
 				}
 				if time.Now().After(limit) {
 					ts.Fatalf("from %s to %s port %s: %v", args[0], args[1], args[2], err)
+				}
+			}
+		},
+		// norules NAME: a namespace has none of our rules of policy routing, or has none within 30 s.
+		"norules": func(ts *testscript.TestScript, _ bool, args []string) {
+			for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // nothing tells a test
+				left := ""
+				ts.Check(within(args[0], func() error {
+					rules, err := netlink.RuleList(netlink.FAMILY_ALL)
+					for _, r := range rules {
+						if r.Protocol == 172 {
+							left += r.String() + "\n"
+						}
+					}
+					return err
+				}))
+				if left == "" {
+					return
+				}
+				if time.Now().After(limit) {
+					ts.Fatalf("rules are left:\n%s", left)
 				}
 			}
 		},
