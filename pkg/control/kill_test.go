@@ -114,6 +114,12 @@ func TestKillLosesNothing(t *testing.T) {
 	t.Logf("%d networks are acknowledged, of %d nothing is known", len(h.networks), len(h.unknown))
 }
 
+func (h *held) acknowledged() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.networks)
+}
+
 // write makes networks, and deletes every third, until a call fails.
 func (h *held) write(ctx context.Context, c *control.Client, prefix string) error {
 	for i := 0; ; i++ {
