@@ -71,9 +71,17 @@ func (w *world) commands() map[string]command {
 			ts.Check(w.daemon.Wait())
 			w.daemon = nil
 		},
-		// down: the daemons end too.
-		"down": func(ts *testscript.TestScript, _ bool, _ []string) {
-			ts.Check(ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...))
+		// down: the daemons end too; with ! it ends with an error.
+		"down": func(ts *testscript.TestScript, neg bool, _ []string) {
+			if err := ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...); (err != nil) != neg {
+				ts.Fatalf("unexpected outcome: %v", err)
+			}
+		},
+		// no-daemons: none of the OVS and OVN daemons runs.
+		"no-daemons": func(ts *testscript.TestScript, _ bool, _ []string) {
+			if left := w.processes(); len(left) > 0 {
+				ts.Fatalf("these still run: %s", strings.Join(left, "; "))
+			}
 		},
 		// netns NAME...: namespaces are made, or with ! deleted.
 		"netns": func(ts *testscript.TestScript, neg bool, args []string) {
