@@ -34,10 +34,14 @@ func bridgeRequest(i int) *controlpb.CreateBridgeRequest {
 
 func attachRequest(i, j int) *controlpb.AttachContainerRequest {
 	name := containerName(i, j)
-	return &controlpb.AttachContainerRequest{
+	r := &controlpb.AttachContainerRequest{
 		ContainerId: name, NetworkId: networkName(i), Hostname: name, Ip: address(i, j), Manager: manager,
 		Interface: &controlpb.Interface{Type: "Veth", Netns: netnsPath(name)},
 	}
+	if !isHere(j) {
+		r.Node = elsewhere
+	}
+	return r
 }
 
 // daemon is what a host daemon does: for the command line, its scripts.

@@ -59,7 +59,7 @@ func (c *cli) attachment(i, j int) error {
 	if err := c.nbctl(
 		"--id=@p", "create", "Logical_Switch_Port", "name="+p.ifaceID, "addresses="+addresses, "port_security="+addresses, "--",
 		"add", "Logical_Switch", topology.SwitchName(networkName(i)), "ports", "@p", "--",
-		"add", "Port_Group", topology.PortGroupName(uid(networkName(i))), "ports", "@p"); err != nil {
+		"add", "Port_Group", topology.PortGroupName(uid(networkName(i))), "ports", "@p"); err != nil || !isHere(j) {
 		return err
 	}
 	ns, mtu := containerName(i, j), fmt.Sprint(v1alpha1.DefaultMTU)
@@ -124,7 +124,7 @@ func (c *cli) bulk(networks int) (float64, bool, error) {
 				return 0, false, err
 			}
 		}
-		return time.Since(from).Seconds(), false, c.allUp(10 * networks)
+		return time.Since(from).Seconds(), false, c.allUp(perNetwork * networks)
 	}
 	sum := 0.0
 	for level := range levels {

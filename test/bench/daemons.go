@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -172,17 +173,20 @@ func (d *daemons) flows() (logical, openflow int, err error) {
 	return logical, openflow, err
 }
 
-// written is the size of what was written to the northbound and Open_vSwitch
+// handshake matches a change by which a client asks ovs-vswitchd whether it has
+// taken in what there is, or the answer.
+var handshake = regexp.MustCompile(`^{"[^"]*":{"(next|cur)_cfg":[0-9]+}}$`)
+
+// written is what was written to the northbound and Open_vSwitch
 // databases, without what tells that configuration has arrived (nb_cfg and its
 // echoes): the health check asks for that at every start. The format of the
 // files is that of ovsdb(5): a header line before each record, which names the
 // tables that the transaction changed.
-func (d *daemons) written() (int64, error) {
-	sum := int64(0)
+func (d *daemons) written() (records []string, err error) {
 	for _, name := range []string{"nb.db", "conf.db"} {
 		raw, err := os.ReadFile(filepath.Join(d.options().Dir, name))
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		for line := range bytes.Lines(raw) {
 			if bytes.HasPrefix(line, []byte("OVSDB JSON")) {
@@ -190,20 +194,20 @@ func (d *daemons) written() (int64, error) {
 			}
 			var record map[string]json.RawMessage
 			if err := json.Unmarshal(line, &record); err != nil {
-				return 0, fmt.Errorf("%s: %w", name, err)
+				return nil, fmt.Errorf("%s: %w", name, err)
 			}
 			for _, quiet := range []string{"_date", "_comment", "_is_diff", nbdb.NBGlobalTable} {
 				delete(record, quiet)
 			}
-			if bridge := record[ovsdb.BridgeTable]; len(record) == 1 && bytes.Contains(bridge, []byte("ovn-nb-cfg")) {
+			if len(record) == 1 && (bytes.Contains(record[ovsdb.BridgeTable], []byte("ovn-nb-cfg")) || handshake.Match(record[ovsdb.OpenvSwitchTable])) {
 				continue
 			}
 			if len(record) > 0 {
-				sum += int64(len(line))
+				records = append(records, string(line))
 			}
 		}
 	}
-	return sum, nil
+	return records, nil
 }
 
 // heal loses the northbound database; who runs the server starts it anew.

@@ -300,7 +300,7 @@ func (f *floor) load(from, to int) error {
 		var wg sync.WaitGroup
 		errs := make([]error, 10)
 		next := make(chan int, 10)
-		for j := range 10 {
+		for j := range perNetwork {
 			next <- j
 			plugs = append(plugs, plugOf(i, j))
 		}
@@ -323,7 +323,7 @@ func (f *floor) load(from, to int) error {
 			plugs = nil
 		}
 	}
-	return f.allUp(10 * to)
+	return f.allUp(perNetwork * to)
 }
 
 func (f *floor) rewriteRows(from, to int) error {

@@ -24,6 +24,7 @@ var (
 	sizes   = flag.String("sizes", "10,100", "numbers of networks, each with ten attachments, separated by commas; none leaves them out")
 	ways    = flag.String("ways", "ours,floor,cli", "what to measure at each size: "+strings.Join(wayNames(), ", "))
 	samples = flag.Int("samples", 20, "samples of each latency")
+	here    = flag.Int("here", 1000, "at most so many containers run on this host; the rest of each network's ten run elsewhere")
 	crowd   = flag.Int("crowd", 1000, "containers that 16 clients attach at once; 0 leaves it out")
 	extras  = flag.String("extras", "footprint,throughput,egress,published", "what to measure once: footprint, throughput, egress, published; none leaves them out")
 	out     = flag.String("out", "test/bench/out/bench.json", "file for the figures; those of another run in it are kept where this one does not measure them")

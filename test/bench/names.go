@@ -17,6 +17,20 @@ import (
 // Network i has a /24 with ten containers from .2 on; container j of it has one
 // attachment.
 
+// perNetwork is the number of containers of each network that run on this host.
+// The others run elsewhere: OVN knows their ports, and no interface is made. It
+// is set once for a size.
+var perNetwork = 10
+
+// onThisHost bounds how many containers run here: ovs-vswitchd's userspace
+// datapath looks at every port that it has whenever one is added.
+func onThisHost(networks int) int { return max(1, min(10, *here/networks)) }
+
+func isHere(j int) bool { return j < perNetwork || j >= 10 }
+
+// elsewhere is the node of the containers that do not run here.
+const elsewhere = "elsewhere"
+
 func networkName(i int) string      { return fmt.Sprint("net", i) }
 func containerName(i, j int) string { return fmt.Sprintf("att%d-%d", i, j) }
 
@@ -49,7 +63,7 @@ func networkObject(i int) *v1alpha1.Network {
 // attachmentObject is an attachment as the API would have it, with its status.
 func attachmentObject(i, j int) *v1alpha1.Attachment {
 	name := containerName(i, j)
-	return &v1alpha1.Attachment{
+	a := &v1alpha1.Attachment{
 		ObjectMeta: metav1.ObjectMeta{Name: attachmentName(i, j), UID: uid(name), Labels: managed()},
 		Spec: v1alpha1.AttachmentSpec{
 			Network:   networkName(i),
@@ -63,4 +77,8 @@ func attachmentObject(i, j int) *v1alpha1.Attachment {
 			MAC:       hardwareAddress(i, j),
 		},
 	}
+	if !isHere(j) {
+		a.Spec.Node = elsewhere
+	}
+	return a
 }

@@ -133,16 +133,21 @@ func (o *ours) bulk(networks int) (float64, bool, error) {
 		return 0, false, err
 	}
 	fmt.Fprintf(os.Stderr, "bench:   %d objects acknowledged after %.3g s\n", 11*networks, time.Since(from).Seconds())
-	if err := o.allUp(10 * networks); err != nil {
+	if err := o.allUp(perNetwork * networks); err != nil {
 		return 0, false, err
 	}
 	for limit := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		ready, err := o.ready()
-		if err == nil && ready == 10*networks {
+		programmed, err := o.having(v1alpha1.ConditionProgrammed)
+		ready := 0
+		if err == nil {
+			ready, err = o.having(v1alpha1.ConditionReady)
+		}
+		if err == nil && programmed == 10*networks && ready == perNetwork*networks {
 			return time.Since(from).Seconds(), false, nil
 		}
 		if time.Now().After(limit) {
-			return 0, false, fmt.Errorf("%d of %d attachments are Ready: %v", ready, 10*networks, err)
+			return 0, false, fmt.Errorf("of %d attachments %d are Programmed, and of %d here %d are Ready: %v",
+				10*networks, programmed, perNetwork*networks, ready, err)
 		}
 	}
 }
@@ -181,13 +186,14 @@ func (o *ours) each(n int, object func(int) client.Object) error {
 	return errors.Join(errs...)
 }
 
-func (o *ours) ready() (n int, err error) {
+// having counts the attachments that have a condition.
+func (o *ours) having(condition string) (n int, err error) {
 	all := &v1alpha1.AttachmentList{}
 	if err := o.api.List(context.Background(), all); err != nil {
 		return 0, err
 	}
 	for _, a := range all.Items {
-		if meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionReady) {
+		if meta.IsStatusConditionTrue(a.Status.Conditions, condition) {
 			n++
 		}
 	}

@@ -77,8 +77,9 @@ func measureWay(name, dir string, networks int) (results []result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	perNetwork = onThisHost(networks)
 	for i := range networks {
-		for j := range 10 {
+		for j := range perNetwork {
 			if err := makeNetns(containerName(i, j)); err != nil {
 				return nil, err
 			}
@@ -203,7 +204,7 @@ func (m *measurement) heal() error {
 		return fmt.Errorf("rewrite: %w", err)
 	}
 	written := time.Now()
-	if err := m.system().allUp(10 * m.networks); err != nil {
+	if err := m.system().allUp(perNetwork * m.networks); err != nil {
 		return fmt.Errorf("after the wipe: %w", err)
 	}
 	if err := m.system().settle(); err != nil {
@@ -232,7 +233,12 @@ func (m *measurement) restart() error {
 	if err != nil {
 		return err
 	}
-	m.add(of("restart: written to the northbound and Open_vSwitch databases", "bytes", float64(after-before)))
+	bytes := 0
+	for _, record := range after[min(len(before), len(after)):] {
+		fmt.Fprintf(os.Stderr, "bench:   written: %.200s\n", record)
+		bytes += len(record)
+	}
+	m.add(of("restart: written to the northbound and Open_vSwitch databases", "bytes", float64(bytes)))
 	return nil
 }
 
