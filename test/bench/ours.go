@@ -188,13 +188,16 @@ func (o *ours) each(n int, object func(int) client.Object) error {
 
 // having counts the attachments that have a condition.
 func (o *ours) having(condition string) (n int, err error) {
-	all := &v1alpha1.AttachmentList{}
-	if err := o.api.List(context.Background(), all); err != nil {
-		return 0, err
-	}
-	for _, a := range all.Items {
-		if meta.IsStatusConditionTrue(a.Status.Conditions, condition) {
-			n++
+	page := &v1alpha1.AttachmentList{}
+	for more := true; more; more = page.Continue != "" {
+		// As kubectl does: an answer of everything at once takes memory.
+		if err := o.api.List(context.Background(), page, client.Limit(500), client.Continue(page.Continue)); err != nil {
+			return 0, err
+		}
+		for _, a := range page.Items {
+			if meta.IsStatusConditionTrue(a.Status.Conditions, condition) {
+				n++
+			}
 		}
 	}
 	return n, nil
