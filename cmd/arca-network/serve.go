@@ -38,6 +38,14 @@ const stopTimeout = 20 * time.Second
 // serve wires the parts and runs them until ctx is done or one fails. The API
 // ends last: the others write to it.
 func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
+	running, asked := false, ctx
+	defer func() {
+		// To be told to stop while starting is no failure.
+		if err != nil && !running && asked.Err() != nil {
+			log.Info("Stopped before everything ran", "what", err.Error())
+			err = nil
+		}
+	}()
 	config, api, err := o.startAPI(ctx, log)
 	if err != nil {
 		return err
@@ -118,6 +126,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return monitor.Run(ctx) })
 	g.Go(func() error { return o.serveHealth(ctx, monitor) })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
+	running = true
 	err = g.Wait()
 	log.Info("Stopped; the daemons and their traffic go on")
 	return err
