@@ -41,6 +41,8 @@ type Options struct {
 	NAT NAT
 	// Sockets tells what of the host's own ports and addresses is used. May be nil.
 	Sockets HostSockets
+	// Names is what answers containers that ask for names. Nil: nobody does.
+	Names NameServer
 	// Node is this host's name.
 	Node string
 	// HostRoutes gives the ranges that this host routes elsewhere; no subnet
@@ -116,6 +118,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 				attachments.Enqueue(attachment.waiting.take()...)
 			}
 		})
+	}
+	if o.Names != nil {
+		uplinkPort.OnPort = o.Names.Rebind
+		reconcilers = append(reconcilers, &NameReconciler{Client: c, Names: o.Names})
 	}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
 	everyPort := everyAttachment

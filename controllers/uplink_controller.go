@@ -31,6 +31,8 @@ type UplinkReconciler struct {
 	// Guarded tells whether the host's rules are in force. Without them the port
 	// is not made: it would let containers reach all of the host. Nil: it is.
 	Guarded func() bool
+	// OnPort is called when the port is as it should be, perhaps made anew. May be nil.
+	OnPort func()
 }
 
 // SetupWithManager registers the reconciler.
@@ -65,5 +67,8 @@ func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	_, err := r.Ports.Update(ctx, uplinkPort(networks.Items))
+	if err == nil && r.OnPort != nil {
+		r.OnPort()
+	}
 	return settle(ctrl.Result{}, err)
 }

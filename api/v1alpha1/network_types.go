@@ -9,8 +9,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
 // +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
-// +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.dns) || !has(self.dns.upstreams) || self.dns.upstreams.size() == 0 || !has(self.internal) || !self.internal",fieldPath=".dns.upstreams",message="an internal network asks nobody outside; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.internal) || !self.internal || !has(self.egress) || !has(self.egress.mode) || self.egress.mode == 'None'",fieldPath=".egress.mode",message="an internal network has no way out: set None, leave egress out, or set internal to false"
 type NetworkSpec struct {
 	// dnsName is the network's name for people and in DNS. It is unique among
@@ -45,11 +44,13 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:Maximum=65535
 	MTU *int32 `json:"mtu,omitempty"`
 
-	// dns configures name resolution. Not supported yet.
+	// dns configures name resolution at the gateway, port 53: the names of the
+	// network's containers, bare and below dnsName, and forwarding of all others.
 	// +optional
 	DNS *NetworkDNS `json:"dns,omitempty"`
 
-	// dhcp configures address assignment by DHCP. Not supported yet.
+	// dhcp configures address assignment by DHCP, IPv4 and IPv6, for endpoints
+	// that ask, such as VMs: they are given what their attachment's status says.
 	// +optional
 	DHCP *NetworkDHCP `json:"dhcp,omitempty"`
 
@@ -105,17 +106,21 @@ type NetworkDNS struct {
 	// enabled turns the network's name server on. Default: true.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
-	// upstreams answer what is not a name of ours. Default: the host's.
+	// upstreams answer what is not a name of ours, the first first. They are
+	// asked by the host. Default: the host's own, from its resolv.conf.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(u, isIP(u))",message="must hold IP addresses of name servers, for example 192.0.2.53"
 	Upstreams []string `json:"upstreams,omitempty"`
-	// search domains of the network's endpoints.
+	// search domains of the network's endpoints, after the network's own name,
+	// for those who write their resolv.conf, and by DHCP for IPv4.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.all(d, d.matches('^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?([.][A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$'))",message="must hold domain names without a dot at the end, for example corp.example.com"
 	Search []string `json:"search,omitempty"`
 }
 
@@ -124,6 +129,12 @@ type NetworkDHCP struct {
 	// enabled turns DHCP on. Default: false.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+	// leaseSeconds is how long an endpoint may go without asking again.
+	// Default: 3600.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	LeaseSeconds int32 `json:"leaseSeconds,omitempty"`
 }
 
 // EgressMode is how traffic leaves a network.
@@ -211,6 +222,25 @@ func (n *Network) EffectiveDNSName() string {
 		return n.Spec.DNSName
 	}
 	return n.Name
+}
+
+// ServesNames tells whether the network has a name server.
+func (n *Network) ServesNames() bool {
+	return n.Spec.DNS == nil || n.Spec.DNS.Enabled == nil || *n.Spec.DNS.Enabled
+}
+
+// DefaultLeaseSeconds is the lease of a network that names none.
+const DefaultLeaseSeconds = 3600
+
+// ServesDHCP tells whether the network answers DHCP.
+func (n *Network) ServesDHCP() bool { return n.Spec.DHCP != nil && n.Spec.DHCP.Enabled }
+
+// EffectiveLease is spec.dhcp.leaseSeconds or the default, in seconds.
+func (n *Network) EffectiveLease() int {
+	if n.Spec.DHCP != nil && n.Spec.DHCP.LeaseSeconds != 0 {
+		return int(n.Spec.DHCP.LeaseSeconds)
+	}
+	return DefaultLeaseSeconds
 }
 
 // DefaultMTU is the MTU in bytes of a network that names none.

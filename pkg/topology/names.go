@@ -81,12 +81,19 @@ func PortGroupName(network types.UID) string {
 func routerPortName(network string) string       { return "arca-rtr-" + network }
 func switchRouterPortName(network string) string { return "arca-sw-" + network }
 
+// nameServerName is the name of the load balancer to the name server.
+func nameServerName(network, protocol string) string { return "arca-dns-" + protocol + "-" + network }
+
 // Row IDs.
 func switchID(network string) string           { return "network/" + network }
 func portGroupID(network string) string        { return "network/" + network }
 func routerPortID(network string) string       { return "network/" + network }
 func switchRouterPortID(network string) string { return "network/" + network }
-func portID(uid types.UID) string              { return "attachment/" + string(uid) }
+func nameServerID(network, protocol string) string {
+	return "dns/" + protocol + "/" + network
+}
+func dhcpID(network, column string) string { return column + "/" + network }
+func portID(uid types.UID) string          { return "attachment/" + string(uid) }
 
 const sharedID = "shared"
 

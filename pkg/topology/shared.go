@@ -100,6 +100,11 @@ func Shared() []ovnsync.Row {
 			"ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+JoinCIDR6, nbdb.LogicalRouterPolicyActionDrop))
 }
 
+// UplinkAddresses are the host's addresses on the join switch.
+func UplinkAddresses() []netip.Addr {
+	return []netip.Addr{netip.MustParsePrefix(UplinkAddress).Addr(), netip.MustParsePrefix(UplinkAddress6).Addr()}
+}
+
 // hostPart is the address of a prefix.
 func hostPart(prefix string) string { return netip.MustParsePrefix(prefix).Addr().String() }
 
