@@ -105,7 +105,7 @@ func networkRows(i int) ([]ovnsync.Row, ovnsync.Owner, error) {
 
 func attachmentRows(i, j int) ([]ovnsync.Row, ovnsync.Owner, error) {
 	a := attachmentObject(i, j)
-	rows, err := topology.Attachment(a)
+	rows, err := topology.Attachment(a, networkObject(i))
 	return rows, topology.AttachmentOwner(a), err
 }
 
@@ -126,6 +126,8 @@ func tableOf(m model.Model) string {
 		return nbdb.AddressSetTable
 	case *nbdb.PortGroup:
 		return nbdb.PortGroupTable
+	case *nbdb.LoadBalancer:
+		return nbdb.LoadBalancerTable
 	}
 	panic(fmt.Sprintf("%T", m))
 }
