@@ -11,63 +11,70 @@ import (
 	libovsdb "github.com/ovn-kubernetes/libovsdb/ovsdb"
 )
 
-// plug makes the OVS rows of a port whose device is there.
-func (m *Manager) plug(ctx context.Context, s *session, w plugged) error {
+// plug makes the OVS rows of a port, and tells whether it had to change any.
+func (m *Manager) plug(ctx context.Context, s *session, w plugged) (changed bool, err error) {
 	for range 3 {
-		again, err := m.plugOnce(ctx, s, w)
+		did, again, err := m.plugOnce(ctx, s, w)
+		changed = changed || did
 		if err != nil || !again {
-			return err
+			return changed, err
 		}
 	}
-	return fmt.Errorf("OVS port %s: %w", w.Name, errUnsettled)
+	return changed, fmt.Errorf("OVS port %s: %w", w.Name, errUnsettled)
 }
 
-func (m *Manager) plugOnce(ctx context.Context, s *session, w plugged) (again bool, err error) {
+func (m *Manager) plugOnce(ctx context.Context, s *session, w plugged) (changed, again bool, err error) {
 	stale, err := s.ownedNames(w.Owner.UID)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	for name := range stale { // the port had another name
 		if name != w.Name {
 			if err := m.unplug(ctx, s, name); err != nil {
-				return false, err
+				return false, false, err
 			}
+			changed = true
 		}
 	}
 	r, err := s.find(w.Name)
 	if err != nil {
-		return false, err
+		return changed, false, err
 	}
 	if r.port == nil && r.iface == nil {
-		if err := m.vacate(ctx, s, w.Name); err != nil {
-			return false, err
-		}
-		b, err := s.bridgeRow()
-		if err != nil {
-			return false, err
-		}
-		if b == nil {
-			s.kickBridge()
-			return false, fmt.Errorf("bridge %s is missing; it is being made", m.o.Bridge)
-		}
-		res, err := s.commit(ctx, insertPort(b.UUID, w))
-		if err == nil && res[len(res)-1].Count == 0 {
-			err = fmt.Errorf("bridge %s went away", m.o.Bridge)
-		}
-		return false, err
+		return true, false, m.insert(ctx, s, w)
 	}
 	if !m.ownRows(r, w) {
-		return false, &ConflictError{Name: w.Name, Holder: r.holder()}
+		return changed, false, &ConflictError{Name: w.Name, Holder: r.holder()}
 	}
 	if !r.complete() || needsReplug(w, r) {
-		return true, m.unplug(ctx, s, w.Name)
+		return true, true, m.unplug(ctx, s, w.Name)
 	}
 	d := diffRows(w, r)
 	if d.empty() {
-		return false, nil
+		return changed, false, nil
 	}
 	_, err = s.commit(ctx, updateRows(w, r, d))
-	return false, err
+	return true, false, err
+}
+
+// insert makes the rows of a port that has none.
+func (m *Manager) insert(ctx context.Context, s *session, w plugged) error {
+	if err := m.vacate(ctx, s, w.Name); err != nil {
+		return err
+	}
+	b, err := s.bridgeRow()
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		s.kickBridge()
+		return fmt.Errorf("bridge %s is missing; it is being made", m.o.Bridge)
+	}
+	res, err := s.commit(ctx, insertPort(b.UUID, w))
+	if err == nil && res[len(res)-1].Count == 0 {
+		err = fmt.Errorf("bridge %s went away", m.o.Bridge)
+	}
+	return err
 }
 
 // vacate has ovs-vswitchd let go of the device that has had a name, before another

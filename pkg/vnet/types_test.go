@@ -134,6 +134,18 @@ func TestInternal(t *testing.T) {
 	h.update(p)
 	h.ready(p)
 	check()
+	for range 3 { // ovs-vswitchd keeps the row, and does not miss the device
+		if l, err = netlink.LinkByName(p.Name); err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.LinkDel(l); err != nil {
+			t.Fatal(err)
+		}
+		h.events.wait(Event{Owner: p.Owner, Reason: LinkVanished})
+		h.update(p)
+		h.ready(p)
+		check()
+	}
 	p.MTU = 1300
 	h.update(p)
 	check()

@@ -5,6 +5,7 @@ package vnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -225,7 +226,8 @@ func (m *Manager) updateTap(ctx context.Context, s *session, w *plugged) error {
 	if err != nil {
 		return err
 	}
-	return m.plug(ctx, s, *w)
+	_, err = m.plug(ctx, s, *w)
+	return err
 }
 
 // updateExternal plugs an interface in that somebody else made.
@@ -244,7 +246,8 @@ func (m *Manager) updateExternal(ctx context.Context, s *session, w *plugged) er
 	if err != nil {
 		return err
 	}
-	return m.plug(ctx, s, *w)
+	_, err = m.plug(ctx, s, *w)
+	return err
 }
 
 // updateInternal makes an Internal port: ovs-vswitchd makes the device, the rest
@@ -271,15 +274,25 @@ func (m *Manager) updateInternal(ctx context.Context, s *session, e *entry, w *p
 		if err := m.checkRows(s, *w); err != nil {
 			return err
 		}
-		if err := m.plug(ctx, s, *w); err != nil {
+		if err := m.letGo(ctx, s, c, e, r, w.Name); err != nil {
 			return err
 		}
-		err = m.links.wait(ctx, w.Name, func() (bool, error) {
-			l, err = c.link(w.Name)
-			return l != nil, err
-		})
+		changed, err := m.plug(ctx, s, *w)
 		if err != nil {
 			return err
+		}
+		if changed {
+			// What is set at a device before ovs-vswitchd is through with it may be
+			// undone: it writes flags, MAC and MTU.
+			if err := s.barrier(ctx); err != nil {
+				return err
+			}
+		}
+		if l, err = c.link(w.Name); err != nil {
+			return err
+		}
+		if l == nil {
+			return m.notMade(s, w.Name)
 		}
 		index := l.Attrs().Index
 		if err := c.fixLink(l, linkSet{up: true, alias: linkAlias(w.Owner), mac: w.MAC, mtu: w.MTU}); err != nil {
@@ -291,4 +304,40 @@ func (m *Manager) updateInternal(ctx context.Context, s *session, e *entry, w *p
 		w.ifindex = index
 		return nil
 	})
+}
+
+// letGo has ovs-vswitchd forget an Internal port whose rows or device somebody
+// else has removed, so that it makes the device when the port is put in (again).
+func (m *Manager) letGo(ctx context.Context, s *session, c *conn, e *entry, r rows, name string) error {
+	if r.port == nil && r.iface == nil {
+		if e.ifaceUUID != "" { // they were there: ovs-vswitchd may not have noticed
+			m.noteRemoved(name)
+		}
+		return nil
+	}
+	l, err := c.link(name)
+	if err != nil || l != nil {
+		return err
+	}
+	// Perhaps it has not come to it yet, or has just been started.
+	if err := s.barrier(ctx); err != nil {
+		return err
+	}
+	if l, err = c.link(name); err != nil || l != nil {
+		return err
+	}
+	// It does not look for a device that it has made, only for rows that change.
+	return m.unplug(ctx, s, name)
+}
+
+// notMade says why ovs-vswitchd, which has seen the rows, has made no device.
+func (m *Manager) notMade(s *session, name string) error {
+	r, err := s.find(name)
+	if err != nil {
+		return err
+	}
+	if r.iface != nil && r.iface.Error != nil {
+		return fmt.Errorf("ovs-vswitchd made no device: %s", *r.iface.Error)
+	}
+	return &VswitchdError{Waiting: "device " + name, Err: errors.New("it was not made")}
 }

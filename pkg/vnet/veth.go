@@ -51,7 +51,10 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 			return err
 		}
 		rows := make(chan error, 1)
-		go func() { rows <- m.plug(ctx, s, *w) }()
+		go func() {
+			_, err := m.plug(ctx, s, *w)
+			rows <- err
+		}()
 		if made {
 			err = inner.configureNew(p.inner, w.Port)
 		} else {
