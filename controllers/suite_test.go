@@ -290,6 +290,16 @@ func (w *world) nb(t *testing.T, args ...string) string {
 	return out
 }
 
+// vsctl runs ovs-vsctl.
+func (w *world) vsctl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := ovnd.Tool(t.Context(), w.options, "ovs-vsctl", append([]string{"--db=" + w.stack.Endpoints().OVS}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // netns makes a network namespace at /run/netns/NAME, as ip-netns(8) does.
 func netns(t *testing.T, name string) (remove func()) {
 	t.Helper()

@@ -154,7 +154,7 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	if known && !want.is(row) {
 		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
 	}
-	for _, set := range []string{"ports", "policies", "static_routes", "acls", "load_balancer", "bands", "addresses"} {
+	for _, set := range []string{"ports", "policies", "static_routes", "acls", "load_balancer", "gateway_chassis", "bands", "addresses"} {
 		e.losses(old.set(set), row, set)
 	}
 }

@@ -15,11 +15,11 @@ import (
 const dnsPort = 53
 
 // nameServer lets a network's endpoints reach the name server at their
-// gateway's port 53, by the load balancer of their switch. Only the destination
+// gateway's port 53, by load balancers of the shared router. Only the destination
 // is rewritten: what a client may see depends on its address.
 //
-// It is one of the network's own. One that all switches share would put every
-// network's gateway on every switch: flows by the square of the networks.
+// They are not the switch's, which would track the connections of all frames
+// that cross it. The router tracks what is for its own address alone.
 func nameServer(n *v1alpha1.Network) (rows []ovnsync.Row) {
 	for _, protocol := range []string{nbdb.LoadBalancerProtocolUDP, nbdb.LoadBalancerProtocolTCP} {
 		vips := map[string]string{}
@@ -38,7 +38,7 @@ func nameServer(n *v1alpha1.Network) (rows []ovnsync.Row) {
 			ID:      nameServerID(n.Name, protocol),
 			Model:   &nbdb.LoadBalancer{Name: nameServerName(n.Name, protocol), Protocol: &protocol, Vips: vips},
 			Columns: []string{"name", "protocol", "vips"},
-			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: switchID(n.Name), Column: "load_balancer"}},
+			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "load_balancer"}},
 		})
 	}
 	return rows

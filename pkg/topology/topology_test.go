@@ -69,7 +69,7 @@ func rowsOf(t *testing.T, documents string) []ovnsync.Row {
 		)
 		switch kind.Kind {
 		case "Shared":
-			more = topology.Shared()
+			more = append(topology.Shared(), topology.Uplink("this-host")...)
 		case "Network":
 			more, err = topology.Network(parse(t, doc, network))
 		case "Attachment":
