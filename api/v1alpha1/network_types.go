@@ -8,7 +8,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // NetworkSpec is what a network should be.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
-// +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
+// +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || ((!has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)) && (!has(self.ipFamilies) || !('IPv6' in self.ipFamilies)))",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
+// +kubebuilder:validation:XValidation:rule="!has(self.subnets) || !has(self.ipFamilies) || self.subnets.all(s, (cidr(s.cidr).ip().family() == 4 ? 'IPv4' : 'IPv6') in self.ipFamilies)",fieldPath=".subnets",message="a subnet is of a family that ipFamilies leaves out; name the family there, or leave ipFamilies out"
 // +kubebuilder:validation:XValidation:rule="!has(self.dns) || !has(self.dns.upstreams) || self.dns.upstreams.size() == 0 || !has(self.internal) || !self.internal",fieldPath=".dns.upstreams",message="an internal network asks nobody outside; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.internal) || !self.internal || !has(self.egress) || !has(self.egress.mode) || self.egress.mode == 'None'",fieldPath=".egress.mode",message="an internal network has no way out: set None, leave egress out, or set internal to false"
 type NetworkSpec struct {
@@ -20,9 +21,18 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$')",message="must consist of letters, digits, '-', '_' and '.', and start and end with a letter or digit"
 	DNSName string `json:"dnsName,omitempty"`
 
+	// ipFamilies are the address families of the network: IPv4, IPv6 or both.
+	// For a family without a subnet in subnets one that is free is chosen,
+	// written to status.subnets and kept; for IPv6 a /64 of the unique local
+	// range (RFC 4193). Default: those of subnets, or else IPv4.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	IPFamilies []IPFamily `json:"ipFamilies,omitempty"`
+
 	// subnets are the network's address ranges: none, one IPv4, one IPv6, or
-	// one of each. Without any, an IPv4 subnet that is free is chosen, written
-	// to status.subnets and kept.
+	// one of each.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=2
@@ -58,6 +68,17 @@ type NetworkSpec struct {
 	// +optional
 	Egress *NetworkEgress `json:"egress,omitempty"`
 }
+
+// IPFamily is a family of addresses.
+//
+// +kubebuilder:validation:Enum=IPv4;IPv6
+type IPFamily string
+
+// Families of addresses.
+const (
+	IPv4 IPFamily = "IPv4"
+	IPv6 IPFamily = "IPv6"
+)
 
 // Subnet is one address range of a network.
 //
