@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/health"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
@@ -25,7 +26,7 @@ import (
 
 // newMonitor registers the components, in the order in which people read them.
 func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.Store, daemons *ovnd.Stack,
-	northbound *ovnsync.Syncer, ports *vnet.Manager,
+	northbound *ovnsync.Syncer, ports *vnet.Manager, names *dns.Server,
 ) (*health.Monitor, error) {
 	var storeCheck func(context.Context) error
 	if api != nil {
@@ -47,7 +48,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.OpenVSwitchCheck(ports),
 		health.DatapathCheck(ports),
 		health.DaemonsCheck(components),
-		health.NotInUse(health.DNS),
+		health.DNSCheck(names.Check),
 		health.NotInUse(health.NAT),
 		health.DiskCheck(o.stateDir),
 	)

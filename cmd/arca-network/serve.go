@@ -79,7 +79,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports)
+	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, names)
 	if err != nil {
 		return err
 	}

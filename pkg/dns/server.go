@@ -49,7 +49,7 @@ type Server struct {
 	rebind  chan struct{}
 
 	mu    sync.Mutex
-	bound []netip.Addr
+	bound place
 	err   error
 }
 
@@ -86,11 +86,24 @@ func (s *Server) Rebind() {
 	}
 }
 
-// Check reports why nobody is served; nil where the server listens.
+// Check reports why nobody is served; nil where the server listens, and the
+// interface is still the one that it listens at. Where it is not, the server
+// looks again: what nobody has told it of is put right.
 func (s *Server) Check(context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
+	bound, err := s.bound, s.err
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	now, err := s.look()
+	if err == nil && !now.equal(bound) {
+		err = fmt.Errorf("interface %s has changed; names are about to be served there", s.options.Interface)
+	}
+	if err != nil {
+		s.Rebind()
+	}
+	return err
 }
 
 // retryBind is how long to wait after a failure that no event ends, such as an
@@ -138,11 +151,11 @@ func (s *Server) Run(ctx context.Context) error {
 			place = now
 			s.options.Log.Info("Names are served", "interface", s.options.Interface, "addresses", now.addresses)
 		}
-		s.report(now.addresses, err)
+		s.report(now, err)
 	}
 }
 
-func (s *Server) report(bound []netip.Addr, err error) {
+func (s *Server) report(bound place, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil && (s.err == nil || s.err.Error() != err.Error()) {

@@ -295,7 +295,6 @@ func TestRebind(t *testing.T) {
 	s := newSite(t, nil)
 	s.expect("10.1.0.3", "web-1.web", dns.TypeA, "NOERROR 10.1.0.2")
 	s.ip("link", "del", "uplink0")
-	s.Rebind()
 	s.eventually("the server says that it is gone", func() error {
 		if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "uplink0") {
 			return fmt.Errorf("Check: %v", err)
