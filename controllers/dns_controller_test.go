@@ -130,7 +130,12 @@ func TestNames(t *testing.T) {
 		// All gateways are one router. Whichever is asked, who asks decides.
 		expect("a", "10.2.0.1", "web-b", miekg.TypeA, "NOERROR 10.1.0.11")
 		expect("a", "10.2.0.1", "app", miekg.TypeA, "NOERROR 10.1.0.10 10.1.0.11")
-		expect("q", "10.2.0.1", "db-d", miekg.TypeA, "REFUSED")
+		await(t, w, a, "refused without a name server", func(*v1alpha1.Attachment) bool {
+			return resolve(t, "q", "udp", "10.2.0.1", "db-d", miekg.TypeA) == "REFUSED"
+		})
+		if got := resolve(t, "q", "tcp", "10.2.0.1", "db-d", miekg.TypeA); strings.Contains(got, "10.2.0.10") {
+			t.Errorf("whose network has no name server is told %s", got)
+		}
 	})
 
 	t.Run("a container gets another name", func(t *testing.T) {
