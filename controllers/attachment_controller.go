@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -37,6 +38,8 @@ type HostStep interface {
 	Plug(ctx context.Context, a *v1alpha1.Attachment) (vnet.State, error)
 	// Tell writes what came of Plug to the status in memory.
 	Tell(a *v1alpha1.Attachment, state vnet.State, err error) error
+	// Left is called with the addresses that an attachment no longer has.
+	Left(ctx context.Context, addresses []netip.Addr) error
 	// Unplug removes the port.
 	Unplug(ctx context.Context, a *v1alpha1.Attachment) error
 	// Publishable tells why the host cannot publish ports, or nil, and whether
@@ -112,6 +115,7 @@ func networkChanged() predicate.Predicate {
 		return !ok1 || !ok2 ||
 			!slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
 			before.EffectiveMTU() != now.EffectiveMTU() || before.Spec.Internal != now.Spec.Internal ||
+			before.EffectiveEgressMode() != now.EffectiveEgressMode() ||
 			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
 	}}
 }
@@ -149,6 +153,12 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	again, syncErr := r.sync(ctx, a)
 	if wait := r.fresh.wait(before, a); wait > 0 && syncErr == nil {
 		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	if left := addressesLeft(before, a); len(left) > 0 && r.Host != nil && r.Host.Mine(a) {
+		// Before the status is written, for it is what remembers them.
+		if err := r.Host.Left(ctx, left); err != nil {
+			return settle(ctrl.Result{}, err)
+		}
 	}
 	a.Status.ObservedGeneration = a.Generation
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {

@@ -46,6 +46,10 @@ func (e *attachmentEntry) apply(a *v1alpha1.Attachment, n *v1alpha1.Network) {
 	}
 	a.Status.MAC = e.mac.String()
 	a.Status.MTU = int32(n.EffectiveMTU())
+	a.Status.RouteMetric = 0
+	if a.Spec.Interface.Type == v1alpha1.InterfaceVeth {
+		a.Status.RouteMetric = routeMetric(a, n)
+	}
 	a.Status.Ports = e.published
 }
 

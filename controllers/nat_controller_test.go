@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ti-mo/conntrack"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -163,6 +164,64 @@ func TestEgressAndPublishedPorts(t *testing.T) {
 	if _, err := in.Ask(time.Second); err == nil {
 		t.Error("the connection outlived the attachment")
 	}
+}
+
+// TestAddressChangesCutConnections: who gets an address that another attachment
+// had gets none of its answers; the connections of what stays go on.
+func TestAddressChangesCutConnections(t *testing.T) {
+	w := newWorld(t)
+	newInet(t)
+	w.network(t, "web", "10.1.0.0/24", "fd00:1::/64")
+	web, a := w.container(t, "web-1", "web")
+	old := []string{"10.1.0.10", "fd00:1::10"}
+	change := func(addresses ...string) {
+		t.Helper()
+		patch := client.MergeFrom(a.DeepCopy())
+		a.Spec.Addresses = addresses
+		if err := w.Patch(t.Context(), a, patch); err != nil {
+			t.Fatal(err)
+		}
+		a = await(t, w, a, fmt.Sprint("addresses ", addresses), func(a *v1alpha1.Attachment) bool {
+			return ready(a) && len(a.Status.Addresses) == len(addresses) &&
+				strings.HasPrefix(a.Status.Addresses[0], addresses[0]+"/") && strings.HasPrefix(a.Status.Addresses[1], addresses[1]+"/")
+		})
+	}
+	change(old...)
+	eventually(t, "an answer in both families", func() bool {
+		_, err4 := web.Ask("udp", "", inet4, 7000, time.Second)
+		_, err6 := web.Ask("udp", "", inet6, 7000, time.Second)
+		return err4 == nil && err6 == nil
+	})
+	if got := tracked(t, old...); got[0] == 0 || got[1] == 0 {
+		t.Fatalf("tracked connections of %s: %v", old, got)
+	}
+	change("10.1.0.20", old[1])
+	if got := tracked(t, old...); got[0] != 0 || got[1] == 0 {
+		t.Errorf("tracked connections of %s: %v, want none of the first", old, got)
+	}
+}
+
+// tracked counts the connections that began at addresses.
+func tracked(t *testing.T, addresses ...string) []int {
+	t.Helper()
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	all, err := c.Dump(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]int, len(addresses))
+	for _, x := range all {
+		for i, a := range addresses {
+			if x.Zone == 0 && x.TupleOrig.IP.SourceAddress.Unmap().String() == a {
+				out[i]++
+			}
+		}
+	}
+	return out
 }
 
 func natIsBack(t *testing.T) bool {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -84,6 +85,7 @@ func portInputChanged() predicate.Predicate {
 			!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
 			!slices.Equal(before.Status.Gateways, now.Status.Gateways) ||
 			before.Status.MAC != now.Status.MAC || before.Status.MTU != now.Status.MTU ||
+			before.Status.RouteMetric != now.Status.RouteMetric ||
 			isTrue(before, v1alpha1.ConditionProgrammed) != isTrue(now, v1alpha1.ConditionProgrammed)
 	}}
 }
@@ -212,8 +214,14 @@ func (r *PortReconciler) Unplug(ctx context.Context, a *v1alpha1.Attachment) err
 	if err := r.Ports.Delete(ctx, string(a.UID)); err != nil {
 		return fmt.Errorf("removing port %s: %w", a.Status.PortName, err)
 	}
+	return r.Left(ctx, addressesOf(a))
+}
+
+// Left cuts the connections of addresses that an attachment no longer has:
+// who gets one of them next must not get their answers.
+func (r *PortReconciler) Left(ctx context.Context, addresses []netip.Addr) error {
 	if r.Flows == nil {
 		return nil
 	}
-	return r.Flows.Forget(ctx, addressesOf(a)...)
+	return r.Flows.Forget(ctx, addresses...)
 }

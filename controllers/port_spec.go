@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -72,7 +70,7 @@ func portOf(a *v1alpha1.Attachment) (vnet.Port, error) {
 		p.Routes = append(p.Routes, vnet.Route{
 			Dst:    netip.PrefixFrom(unspecified(via), 0),
 			Via:    via,
-			Metric: routeMetric(p.InnerName),
+			Metric: int(a.Status.RouteMetric),
 		})
 	}
 	return p, nil
@@ -83,19 +81,6 @@ func unspecified(of netip.Addr) netip.Addr {
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()
-}
-
-// routeMetric orders the default routes of a container's interfaces by the
-// number at the end of their names: eth0 is before eth1. Equal metrics would
-// be refused by the kernel.
-func routeMetric(inner string) int {
-	const base = 100
-	digits := inner[len(strings.TrimRight(inner, "0123456789")):]
-	n, err := strconv.Atoi(digits)
-	if err != nil || n > 10000 {
-		return base
-	}
-	return base + n
 }
 
 func innerName(a *v1alpha1.Attachment) string {

@@ -6,6 +6,7 @@ package controllers
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/nat"
@@ -77,6 +78,12 @@ func addressesOf(a *v1alpha1.Attachment) []netip.Addr {
 		}
 	}
 	return out
+}
+
+// addressesLeft are the addresses that an attachment had and has no longer.
+func addressesLeft(before, now *v1alpha1.Attachment) []netip.Addr {
+	has := addressesOf(now)
+	return slices.DeleteFunc(addressesOf(before), func(a netip.Addr) bool { return slices.Contains(has, a) })
 }
 
 // natPorts are the published ports in force of an attachment.

@@ -128,7 +128,17 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		uplinkPort.OnPort = o.Names.Rebind
 		reconcilers = append(reconcilers, &NameReconciler{Client: c, Names: o.Names})
 	}
-	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner}
+	lookAtAll := func() {
+		shared.Enqueue(topology.SharedOwner().Name)
+		uplink.Enqueue(topology.UplinkInterface)
+		policies.Enqueue(allPolicies)
+		everyNetwork.Ask()
+		everyAttachment.Ask()
+		pruner.Ask()
+	}
+	restore := &restorer{client: c, northbound: o.Northbound, policies: policyBook,
+		then: lookAtAll, log: log.WithName("restore"), ask: make(chan struct{}, 1)}
+	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner, restore}
 	everyPort := everyAttachment
 	if o.Apart {
 		everyPort = newSweeper(c, allAttachments, ports, log)
@@ -149,13 +159,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 
 	o.Northbound.Subscribe(func(e ovnsync.Event) {
 		switch {
+		case e.New:
+			restore.Ask()
 		case e.All:
-			shared.Enqueue(topology.SharedOwner().Name)
-			uplink.Enqueue(topology.UplinkInterface)
-			policies.Enqueue(allPolicies)
-			everyNetwork.Ask()
-			everyAttachment.Ask()
-			pruner.Ask()
+			lookAtAll()
 		case e.Owner == topology.UplinkOwner():
 			uplink.Enqueue(topology.UplinkInterface)
 		case e.Owner.Kind == topology.KindTopology:

@@ -142,7 +142,7 @@ func (w *world) run(t *testing.T) {
 	o := w.reconcilers
 	o.Northbound, o.Ports, o.Names, o.Node = northbound, ports, names, "test"
 	uplink := topology.UplinkAddresses()
-	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log})
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

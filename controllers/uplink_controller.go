@@ -51,12 +51,13 @@ func (r *UplinkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// subnetsChanged lets pass what the routes depend on.
+// subnetsChanged lets pass what the port and its routes depend on.
 func subnetsChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
 		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
-		return !ok1 || !ok2 || !slices.Equal(before.Status.Subnets, now.Status.Subnets)
+		return !ok1 || !ok2 || !slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
+			before.EffectiveMTU() != now.EffectiveMTU()
 	}}
 }
 

@@ -24,7 +24,8 @@ var (
 const uplinkMetric = 2048
 
 // uplinkPort is the host's end of the join switch, with a route to each
-// network's subnets. IPv6 is configured only where a network has it: there are
+// network's subnets. It takes the largest packets of any network; what is too
+// large for another is answered by the host, as the route's MTU says. IPv6 is configured only where a network has it: there are
 // hosts without.
 func uplinkPort(networks []v1alpha1.Network) vnet.Port {
 	p := vnet.Port{
@@ -36,7 +37,11 @@ func uplinkPort(networks []v1alpha1.Network) vnet.Port {
 		Addresses: []netip.Prefix{uplinkAddress4},
 		MTU:       v1alpha1.DefaultMTU,
 	}
-	for _, n := range networks {
+	for i := range networks {
+		n := &networks[i]
+		if len(n.Status.Subnets) > 0 {
+			p.MTU = max(p.MTU, n.EffectiveMTU())
+		}
 		for _, s := range n.Status.Subnets {
 			cidr, err := netip.ParsePrefix(s.CIDR)
 			if err != nil {
@@ -49,7 +54,7 @@ func uplinkPort(networks []v1alpha1.Network) vnet.Port {
 					p.Addresses = append(p.Addresses, uplinkAddress6)
 				}
 			}
-			p.Routes = append(p.Routes, vnet.Route{Dst: cidr, Via: via, Metric: uplinkMetric})
+			p.Routes = append(p.Routes, vnet.Route{Dst: cidr, Via: via, Metric: uplinkMetric, MTU: n.EffectiveMTU()})
 		}
 	}
 	return p

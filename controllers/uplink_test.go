@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/topology"
@@ -28,24 +29,43 @@ func uplinkRoutes(t *testing.T) []string {
 	var out []string
 	for _, r := range routes {
 		if r.Gw != nil {
-			out = append(out, fmt.Sprint(r.Dst, " via ", r.Gw))
+			out = append(out, fmt.Sprint(r.Dst, " via ", r.Gw, " mtu ", r.MTU))
 		}
 	}
 	slices.Sort(out)
 	return out
 }
 
-// TestUplinkRoutes: the host reaches the subnets of all networks, and no other.
+// TestUplinkRoutes: the host reaches the subnets of all networks, and no other,
+// by packets as large as each network's.
 func TestUplinkRoutes(t *testing.T) {
 	w := newWorld(t)
 	n := await(t, w, w.network(t, "n", "10.1.0.0/24", "fd00:1::/64"), "ready", ready[*v1alpha1.Network])
 	m := await(t, w, w.network(t, "m", "10.2.0.0/24"), "ready", ready[*v1alpha1.Network])
-	routesAre := func(want ...string) {
+	is := func(mtu int, want ...string) {
 		t.Helper()
-		await(t, w, m, fmt.Sprint("routes ", want), func(*v1alpha1.Network) bool { return slices.Equal(uplinkRoutes(t), want) })
+		await(t, w, m, fmt.Sprint("mtu ", mtu, ", routes ", want), func(*v1alpha1.Network) bool {
+			link, err := netlink.LinkByName(topology.UplinkInterface)
+			return err == nil && link.Attrs().MTU == mtu && slices.Equal(uplinkRoutes(t), want)
+		})
 	}
-	routesAre("10.1.0.0/24 via 100.64.0.1", "10.2.0.0/24 via 100.64.0.1", "fd00:1::/64 via fdac:a64e:20d3:6440::1")
+	is(1500, "10.1.0.0/24 via 100.64.0.1 mtu 1500", "10.2.0.0/24 via 100.64.0.1 mtu 1500",
+		"fd00:1::/64 via fdac:a64e:20d3:6440::1 mtu 1500")
+	setMTU := func(n *v1alpha1.Network, mtu int32) {
+		t.Helper()
+		patch := client.MergeFrom(n.DeepCopy())
+		n.Spec.MTU = &mtu
+		if err := w.Patch(t.Context(), n, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setMTU(n, 1280)
+	is(1500, "10.1.0.0/24 via 100.64.0.1 mtu 1280", "10.2.0.0/24 via 100.64.0.1 mtu 1500",
+		"fd00:1::/64 via fdac:a64e:20d3:6440::1 mtu 1280")
+	setMTU(n, 9000)
+	is(9000, "10.1.0.0/24 via 100.64.0.1 mtu 9000", "10.2.0.0/24 via 100.64.0.1 mtu 1500",
+		"fd00:1::/64 via fdac:a64e:20d3:6440::1 mtu 9000")
 	w.delete(t, n)
 	gone(t, w, n)
-	routesAre("10.2.0.0/24 via 100.64.0.1")
+	is(1500, "10.2.0.0/24 via 100.64.0.1 mtu 1500")
 }

@@ -24,7 +24,7 @@
 //   RESOURCE_EXHAUSTED   no subnet or address is left
 //   DEADLINE_EXCEEDED    the deadline passed; the object is kept and worked on, and the message says what is missing
 //   ABORTED              somebody else deleted or changed the object in the meantime
-//   UNAVAILABLE          the store does not answer; nothing, or nothing more, was written: try again
+//   UNAVAILABLE          the store does not answer, and reads are not served from memory either; what was being written may be, or not: ask again
 //
 // Errors that come from a condition of an object carry a google.rpc.ErrorInfo
 // of domain "network.arca.dev" with the condition's reason.

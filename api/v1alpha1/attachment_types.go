@@ -12,8 +12,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:XValidation:rule="self.interface.type == oldSelf.interface.type",fieldPath=".interface.type",message="is immutable: delete the attachment and make another"
 // +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.size() < 2 || !isIP(self.addresses[0]) || !isIP(self.addresses[1]) || ip(self.addresses[0]).family() != ip(self.addresses[1]).family()",fieldPath=".addresses",message="at most one IPv4 and one IPv6 address are allowed"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, ((!has(p.protocol) ? 'tcp' : p.protocol) == (!has(q.protocol) ? 'tcp' : q.protocol)) && p.hostPort <= (has(q.hostPortEnd) ? q.hostPortEnd : q.hostPort) && q.hostPort <= (has(p.hostPortEnd) ? p.hostPortEnd : p.hostPort) && (!has(p.hostIP) || !has(q.hostIP) || p.hostIP == q.hostIP)))",fieldPath=".ports",message="no host port may be named twice for one protocol and hostIP"
-// +kubebuilder:validation:XValidation:rule="!has(self.routePriority)",fieldPath=".routePriority",message="not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.bandwidth)",fieldPath=".bandwidth",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.routePriority) || self.interface.type == 'Veth'",fieldPath=".routePriority",message="is only for type Veth: no default route is set on interfaces of other types"
 type AttachmentSpec struct {
 	// network is the name of the Network object.
 	// +required
@@ -60,12 +59,19 @@ type AttachmentSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	Ports []PublishedPort `json:"ports,omitempty"`
 
-	// routePriority: where a container has several attachments, the highest
-	// has the default route. Not supported yet.
+	// routePriority: where a container has several attachments, that with the
+	// highest has the default route; when it goes, the next has it. Of equal ones
+	// eth0 is before eth1, and both before interfaces of other names. A network
+	// without a way out (internal, or egress.mode None) comes after all others.
+	// What is sent from an address leaves through its own network in any case.
+	// Default: 0.
 	// +optional
+	// +kubebuilder:validation:Minimum=-1000
+	// +kubebuilder:validation:Maximum=1000
 	RoutePriority *int32 `json:"routePriority,omitempty"`
 
-	// bandwidth limits. Not supported yet.
+	// bandwidth limits what the container may receive and send. What is beyond a
+	// limit is dropped. Default: no limit.
 	// +optional
 	Bandwidth *Bandwidth `json:"bandwidth,omitempty"`
 }
@@ -161,6 +167,10 @@ type Protocol string
 type PublishedPort struct {
 	// hostIP is the host's address to be reached at. 0.0.0.0 and :: are all of
 	// one family, and none is all. At 127.0.0.1 only the host itself reaches it.
+	// ::1 is never one of them: what is sent to it stays on the interface lo,
+	// and to bring it to a container takes a process that relays. A client on
+	// the host that tries ::1 first, as for the name localhost, is refused at
+	// once and goes on to 127.0.0.1.
 	// +optional
 	// +kubebuilder:validation:MaxLength=39
 	// +kubebuilder:validation:XValidation:rule="isIP(self)",message="must be an IP address of the host, for example 192.0.2.1, 0.0.0.0, 127.0.0.1 or ::"
@@ -187,7 +197,7 @@ type PublishedPort struct {
 	Protocol Protocol `json:"protocol,omitempty"`
 }
 
-// Bandwidth limits what an attachment may send and receive.
+// Bandwidth limits what an attachment may receive and send.
 type Bandwidth struct {
 	// ingress towards the container.
 	// +optional
@@ -197,17 +207,34 @@ type Bandwidth struct {
 	Egress *BandwidthLimit `json:"egress,omitempty"`
 }
 
-// BandwidthLimit is a rate and a burst.
+// BandwidthLimit is a rate and a burst, of whole frames with their headers.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.burst) || self.burst == 0 || self.burst >= 1000000",fieldPath=".burst",message="must be at least 1000000 bits, or 0 for the default: an interface hands over up to 64 KiB in one piece, which a smaller burst never lets pass"
 type BandwidthLimit struct {
-	// rate in bits per second.
+	// rate in bits per second, rounded up to a multiple of 1000.
 	// +required
 	// +kubebuilder:validation:Minimum=1000
+	// +kubebuilder:validation:Maximum=4294967295000
 	Rate int64 `json:"rate"`
-	// burst in bits.
+	// burst in bits: what passes at once after a pause. Default: what the rate
+	// carries in 250 ms, and at least 1000000. With less, TCP falls far below the
+	// rate: it pauses for 200 ms where everything in flight was dropped.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=4294967295000
 	Burst int64 `json:"burst,omitempty"`
 }
+
+// EffectiveBurst is the burst in force.
+func (l BandwidthLimit) EffectiveBurst() int64 {
+	if l.Burst != 0 {
+		return l.Burst
+	}
+	return max(l.Rate/4, MinBurst)
+}
+
+// MinBurst is the smallest burst, in bits.
+const MinBurst = 1_000_000
 
 // AttachmentStatus is what was observed.
 type AttachmentStatus struct {
@@ -235,6 +262,9 @@ type AttachmentStatus struct {
 	// mtu of the container's interface, in bytes.
 	// +optional
 	MTU int32 `json:"mtu,omitempty"`
+	// routeMetric of the default routes in the container: the lowest is used.
+	// +optional
+	RouteMetric int32 `json:"routeMetric,omitempty"`
 	// portName is the name of the OVS port on the host.
 	// +optional
 	PortName string `json:"portName,omitempty"`

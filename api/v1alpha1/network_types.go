@@ -48,10 +48,13 @@ type NetworkSpec struct {
 	// +optional
 	InterContainer *bool `json:"interContainer,omitempty"`
 
-	// mtu of the network's interfaces, in bytes. Default: 1500.
+	// mtu of the network's interfaces, in bytes. Default: 1500. Who sends
+	// something larger from outside is told; a container of a network with a
+	// larger mtu, that a policy lets in, is not: TCP agrees on a size by itself,
+	// datagrams larger than the smaller mtu are lost.
 	// +optional
 	// +kubebuilder:validation:Minimum=576
-	// +kubebuilder:validation:Maximum=65535
+	// +kubebuilder:validation:Maximum=65521
 	MTU *int32 `json:"mtu,omitempty"`
 
 	// dns configures name resolution at the gateway, port 53: the names of the

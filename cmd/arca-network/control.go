@@ -39,7 +39,7 @@ func (o *options) newControl(ctx context.Context, log logr.Logger, config *rest.
 
 // listenControl opens the addresses of the control API, all or none.
 func (o *options) listenControl(ctx context.Context, log logr.Logger) ([]net.Listener, error) {
-	config, err := o.controlTLS()
+	config, err := o.controlTLS(log.WithName("control"))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (o *options) listenControl(ctx context.Context, log logr.Logger) ([]net.Lis
 }
 
 // controlTLS reads the certificates, which TCP must have and others may.
-func (o *options) controlTLS() (*tls.Config, error) {
+func (o *options) controlTLS(log logr.Logger) (*tls.Config, error) {
 	needed := o.tls != (transport.Files{})
 	for _, l := range o.listen {
 		needed = needed || strings.HasPrefix(l, "tcp://")
@@ -55,11 +55,13 @@ func (o *options) controlTLS() (*tls.Config, error) {
 	if !needed {
 		return nil, nil
 	}
-	config, err := transport.ServerTLS(o.tls)
-	if err != nil {
-		return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-client-ca: %w", err)
+	config, err := transport.ServerTLS(o.tls, log)
+	var file *transport.FileError
+	if errors.As(err, &file) {
+		flag := map[string]string{"Cert": "--tls-cert", "Key": "--tls-key", "CA": "--tls-client-ca"}[file.Field]
+		return nil, fmt.Errorf("%s: %q: %s", flag, file.Name, file.Reason())
 	}
-	return config, nil
+	return config, err
 }
 
 func (o *options) allowedCIDs() []uint32 {

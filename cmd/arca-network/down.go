@@ -5,9 +5,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -60,20 +63,29 @@ back. "arca-network run" must have ended before.`,
 	return c
 }
 
+// downTimeout bounds each step of down.
+const downTimeout = 30 * time.Second
+
 // down removes the ports while the database still answers, then the daemons.
+// What fails keeps nothing else from being ended.
 func (o *options) down(ctx context.Context, log logr.Logger) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if err := o.removePorts(ctx, log); err != nil {
-		log.Error(err, "Removing ports; stopping the daemons all the same")
+	var errs []error
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"removing ports", func(ctx context.Context) error { return o.removePorts(ctx, log) }},
+		{"removing the host's rules", removeRules},
+		{"removing the control socket", func(context.Context) error { return transport.RemoveStale(o.controlSocket()) }},
+		{"ending the daemons", func(ctx context.Context) error { return ovnd.Stop(ctx, o.daemonOptions(log)) }},
+	} {
+		ctx, cancel := context.WithTimeout(ctx, downTimeout)
+		if err := step.do(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", step.what, err))
+		}
+		cancel()
 	}
-	if err := removeRules(ctx); err != nil {
-		log.Error(err, "Removing the host's rules; stopping the daemons all the same")
-	}
-	if err := transport.RemoveStale(o.controlSocket()); err != nil {
-		return err
-	}
-	return ovnd.Stop(ctx, o.daemonOptions(log))
+	return errors.Join(errs...)
 }
 
 // removeRules removes the nftables table once the uplink is gone: without
@@ -88,7 +100,12 @@ func removeRules(ctx context.Context) error {
 
 func (o *options) removePorts(ctx context.Context, log logr.Logger) error {
 	socket := ovnd.EndpointsOf(o.daemonOptions(log)).OVS
-	if err := ovnd.Probe(ctx, socket); err != nil {
+	err := ovnd.Probe(ctx, socket)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		log.Info("No Open_vSwitch database runs; ports that are left go with the next run", "socket", socket)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("the Open_vSwitch database does not answer: %w", err)
 	}
 	ports, err := vnet.New(vnet.Options{OVSSocket: socket, Bridge: "br-int", Log: log.WithName("vnet")})

@@ -18,6 +18,7 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/health"
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store"
@@ -26,7 +27,7 @@ import (
 
 // newMonitor registers the components, in the order in which people read them.
 func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.Store, daemons *ovnd.Stack,
-	northbound *ovnsync.Syncer, ports *vnet.Manager, names *dns.Server,
+	northbound *ovnsync.Syncer, ports *vnet.Manager, rules *nat.Manager, names *dns.Server,
 ) (*health.Monitor, error) {
 	var storeCheck func(context.Context) error
 	if api != nil {
@@ -49,7 +50,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.DatapathCheck(ports),
 		health.DaemonsCheck(components),
 		health.DNSCheck(names.Check),
-		health.NotInUse(health.NAT),
+		health.NATCheck(rules),
 		health.DiskCheck(o.stateDir),
 	)
 	northbound.Subscribe(func(e ovnsync.Event) {

@@ -10,10 +10,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
-
 	"github.com/vas-solutus/arca-network/pkg/health"
 )
 
@@ -145,7 +145,7 @@ func (o *options) validate() error {
 	if len(o.listen) == 0 {
 		o.listen = []string{"unix://" + o.controlSocket()}
 	}
-	if _, err := o.controlTLS(); err != nil {
+	if _, err := o.controlTLS(logr.Discard()); err != nil {
 		return err
 	}
 	for _, cid := range o.vsockAllowCID {

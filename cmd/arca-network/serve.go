@@ -67,7 +67,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 		return err
 	}
 	uplink := topology.UplinkAddresses()
-	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, Log: log.WithName("nat")})
+	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log.WithName("nat")})
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, names)
+	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, rules, names)
 	if err != nil {
 		return err
 	}

@@ -152,6 +152,7 @@ func effectiveAttachment(a *v1alpha1.Attachment) *v1alpha1.AttachmentSpec {
 		e.Addresses[i] = canonicalAddress(e.Addresses[i])
 	}
 	e.MAC = canonicalMAC(cmp.Or(e.MAC, a.Status.MAC))
+	completePorts(e.Ports)
 	if e.Interface.Type == v1alpha1.InterfaceVeth {
 		e.Interface.Name = cmp.Or(e.Interface.Name, v1alpha1.DefaultInterfaceName)
 	} else {

@@ -131,6 +131,9 @@ func (s *Server) GetContainerNetworks(ctx context.Context, r *controlpb.GetConta
 	if err := invalid(checkID("container_id", r.GetContainerId())); err != nil {
 		return nil, err
 	}
+	if err := s.storeAnswers(ctx); err != nil {
+		return nil, apiError(ctx, err, nil)
+	}
 	var list v1alpha1.AttachmentList
 	if err := s.cache.List(ctx, &list, client.MatchingFields{byContainer: r.GetContainerId()}, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, apiError(ctx, err, nil)

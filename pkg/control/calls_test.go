@@ -28,6 +28,7 @@ func TestCalls(t *testing.T) {
 		"founding client":       foundingClient,
 		"the same again":        theSameAgain,
 		"other arguments":       otherArguments,
+		"ports and egress":      portsAndEgress,
 		"what stands against":   whatStandsAgainst,
 		"invalid":               invalidRequests,
 		"a deadline":            aDeadline,
@@ -159,6 +160,38 @@ func otherArguments(t *testing.T, w *world) {
 	cleanUp(t, w, "other", "c")
 }
 
+// What is left out of a way in or out is the same as what it stands for.
+func portsAndEgress(t *testing.T, w *world) {
+	for _, mode := range []string{"", "NAT"} {
+		r := &controlpb.CreateBridgeRequest{NetworkId: "ways", Subnet: "10.207.0.0/24"}
+		if mode != "" {
+			r.Egress = &controlpb.NetworkEgress{Mode: mode}
+		}
+		if _, err := w.CreateBridge(within(t, patience), r); err != nil {
+			t.Errorf("egress mode %q: %v", mode, err)
+		}
+	}
+	_, err := w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{NetworkId: "ways", Egress: &controlpb.NetworkEgress{Mode: "Routed"}})
+	wantFields(t, err, codes.AlreadyExists, "egress.mode")
+
+	r := tap("c", "ways")
+	r.Ports = []*controlpb.PublishedPort{{HostPort: 8080, ContainerPort: 80}}
+	w.attach(t, r)
+	r.Ports[0].HostPortEnd, r.Ports[0].Protocol = 8080, "tcp"
+	w.attach(t, r)
+	r.Ports[0].Protocol = "udp"
+	_, err = w.AttachContainer(within(t, patience), r)
+	wantFields(t, err, codes.AlreadyExists, "ports[0].protocol")
+	r = tap("d", "ways")
+	r.Ports = []*controlpb.PublishedPort{{HostPort: 8000, HostPortEnd: 8100, ContainerPort: 80}}
+	_, err = w.AttachContainer(within(t, patience), r)
+	wantCode(t, err, codes.FailedPrecondition)
+	if reason(err) != v1alpha1.ReasonPortInUse || !strings.Contains(err.Error(), "ports[0].host_port: ") {
+		t.Errorf("a port that another container has: %v", err)
+	}
+	cleanUp(t, w, "ways", "c")
+}
+
 // Every refusal has its code, and leaves nothing behind.
 func whatStandsAgainst(t *testing.T, w *world) {
 	w.network(t, "full", "10.204.0.0/30")
@@ -226,9 +259,9 @@ func attachError(t *testing.T, w *world, r *controlpb.AttachContainerRequest) fu
 func invalidRequests(t *testing.T, w *world) {
 	before := w.count(t)
 	_, err := w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{NetworkId: "No", Subnet: "10.0.0.1/24", Gateway: "x", Mtu: proto.Int32(1),
-		Subnets: []*controlpb.Subnet{{Cidr: "fd00::/8"}}, Dns: &controlpb.NetworkDNS{}, Egress: &controlpb.NetworkEgress{Mode: "NAT"},
+		Subnets: []*controlpb.Subnet{{Cidr: "fd00::/8"}}, Dns: &controlpb.NetworkDNS{}, Egress: &controlpb.NetworkEgress{Mode: "Sideways"},
 		Labels: map[string]string{"network.arca.dev/manager": "me"}, Manager: "a b"})
-	wantFields(t, err, codes.InvalidArgument, "network_id", "subnet", "gateway", "mtu", "subnets[0].cidr", "dns", "egress", "labels", "manager")
+	wantFields(t, err, codes.InvalidArgument, "network_id", "subnet", "gateway", "mtu", "subnets[0].cidr", "dns", "egress.mode", "labels", "manager")
 	_, err = w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{Gateway: "10.0.0.1"})
 	wantFields(t, err, codes.InvalidArgument, "network_id", "gateway")
 	_, err = w.AttachContainer(within(t, patience), &controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "n", Ip: "10.0.0.1/24", Mac: "x"})
@@ -239,9 +272,9 @@ func invalidRequests(t *testing.T, w *world) {
 		t.Errorf("vsock_port: %v", err)
 	}
 	r := tap("c", "n")
-	r.Aliases, r.Ports = []string{"db"}, []*controlpb.PublishedPort{{HostPort: 80, ContainerPort: 80}}
+	r.Aliases, r.Ports = []string{"db"}, []*controlpb.PublishedPort{{HostPort: 80, ContainerPort: 70000}, {HostIp: "::1", HostPort: 81, ContainerPort: 81}}
 	_, err = w.AttachContainer(within(t, patience), r)
-	wantFields(t, err, codes.InvalidArgument, "aliases", "ports")
+	wantFields(t, err, codes.InvalidArgument, "aliases", "ports[0].container_port", "ports[1].host_ip")
 	_, err = w.AttachContainer(within(t, patience), &controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "n", Interface: &controlpb.Interface{Type: "Veth"}})
 	wantFields(t, err, codes.InvalidArgument, "interface.netns")
 	_, err = w.AttachContainer(within(t, patience), tap(strings.Repeat("a", 200), strings.Repeat("b", 200)))

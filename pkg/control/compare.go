@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -23,6 +24,7 @@ func compareNetwork(want *v1alpha1.Network, r *controlpb.CreateBridgeRequest, ha
 	e.Subnets = effectiveSubnets(have)
 	mtu, together := int32(have.EffectiveMTU()), true
 	e.MTU = &mtu
+	e.Egress = &v1alpha1.NetworkEgress{Mode: have.EffectiveEgressMode()}
 	if e.InterContainer == nil {
 		e.InterContainer = &together
 	}
@@ -44,6 +46,7 @@ func compareNetwork(want *v1alpha1.Network, r *controlpb.CreateBridgeRequest, ha
 func compareAttachment(want, have *v1alpha1.Attachment, fields fieldMap) []violation {
 	w, e := want.Spec.DeepCopy(), effectiveAttachment(have)
 	w.MAC = canonicalMAC(w.MAC)
+	completePorts(w.Ports)
 	var out []violation
 	// One address may be asked for where there are two; their order means nothing.
 	for i, a := range w.Addresses {
@@ -54,6 +57,16 @@ func compareAttachment(want, have *v1alpha1.Attachment, fields fieldMap) []viola
 	w.Addresses = nil
 	out = append(out, subset(w, e, fields)...)
 	return append(out, compareLabels(want.Labels, have.Labels)...)
+}
+
+// completePorts enters what published ports leave out.
+func completePorts(ports []v1alpha1.PublishedPort) {
+	for i := range ports {
+		p := &ports[i]
+		p.HostIP = canonicalAddress(p.HostIP)
+		p.HostPortEnd = cmp.Or(p.HostPortEnd, p.HostPort)
+		p.Protocol = cmp.Or(p.Protocol, "tcp")
+	}
 }
 
 func compareLabels(want, have map[string]string) (out []violation) {

@@ -6,6 +6,9 @@ package control
 import (
 	"context"
 	"sync"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // locks are readers-writer locks by name. What a call decides on must not change
@@ -66,7 +69,10 @@ func (l *locks) lock(ctx context.Context, name string, take func(*namedLock) boo
 		case <-ctx.Done():
 			l.mu.Lock()
 			l.leave(name, n)
-			return nil, ctx.Err()
+			if err := interrupted(ctx); err != nil {
+				return nil, err
+			}
+			return nil, status.Error(codes.Unavailable, "another call about "+name+" did not end in time, and nothing was written: ask again")
 		}
 	}
 	return sync.OnceFunc(func() {

@@ -154,11 +154,21 @@ func (s *Server) containersOn(ctx context.Context, network string) ([]string, er
 	return out, nil
 }
 
-// ListBridges lists networks from the cache, which has all that this server has
-// acknowledged.
+// storeAnswers asks the store for an object, there or not. The cache has all that
+// this server has acknowledged, and is what reads are answered from: it costs the
+// store nothing, however much there is. But it would go on answering while
+// the store is down, and nobody could tell.
+func (s *Server) storeAnswers(ctx context.Context) error {
+	return client.IgnoreNotFound(s.api.Get(ctx, client.ObjectKey{Name: "any"}, &v1alpha1.Network{}))
+}
+
+// ListBridges lists networks from the cache.
 func (s *Server) ListBridges(ctx context.Context, r *controlpb.ListBridgesRequest) (*controlpb.ListBridgesResponse, error) {
 	if err := invalid(checkManager("manager", r.GetManager())); err != nil {
 		return nil, err
+	}
+	if err := s.storeAnswers(ctx); err != nil {
+		return nil, apiError(ctx, err, nil)
 	}
 	options := []client.ListOption{client.UnsafeDisableDeepCopy}
 	if r.GetManager() != "" {

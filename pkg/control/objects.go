@@ -59,8 +59,6 @@ func copyInto(from, to object) {
 // generation, and returns the object as it is then. An object that is not
 // accepted is an error.
 func (s *Server) settle(ctx context.Context, sub *subscription, have object, until string, fields fieldMap) (object, error) {
-	waits, cancel := s.answerInTime(ctx)
-	defer cancel()
 	defer sub.widen(false)
 	uid, generation := have.GetUID(), have.GetGeneration()
 	latest := have
@@ -73,7 +71,7 @@ func (s *Server) settle(ctx context.Context, sub *subscription, have object, unt
 		}
 		latest = o
 		if c := current(o, v1alpha1.ConditionAccepted); c != nil && c.Status == metav1.ConditionFalse {
-			stands, err := s.stands(waits, o, *c)
+			stands, err := s.stands(ctx, o, *c)
 			if err != nil {
 				return false, err
 			}
@@ -89,15 +87,15 @@ func (s *Server) settle(ctx context.Context, sub *subscription, have object, unt
 	if done, err := is(have, false); done || err != nil {
 		return have, err
 	}
-	err := sub.await(waits, uid, is)
-	if err != nil && waits.Err() != nil {
+	err := sub.await(ctx, uid, is)
+	if err != nil && ctx.Err() != nil {
 		missing := metav1.Condition{Type: until, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonPending, Message: "not looked at yet"}
 		for _, t := range []string{until, v1alpha1.ConditionProgrammed, v1alpha1.ConditionAccepted} {
 			if c := current(latest, t); c != nil && c.Status != metav1.ConditionTrue {
 				missing = *c
 			}
 		}
-		return latest, unfinished(waits, latest, missing)
+		return latest, unfinished(ctx, latest, missing)
 	}
 	return latest, err
 }
@@ -176,17 +174,15 @@ func (s *Server) remove(ctx context.Context, sub *subscription, have object) err
 // awaitDeleted waits until an object that is being deleted is gone. A network
 // that waits for attachments is an error at once.
 func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have object) error {
-	waits, cancel := s.answerInTime(ctx)
-	defer cancel()
 	// It may have gone before the subscription began. What the cache still has is
 	// waited for all the same: the next call looks there.
 	now := have.DeepCopyObject().(object)
-	err := s.api.Get(waits, client.ObjectKeyFromObject(have), now)
-	if (apierrors.IsNotFound(err) || err == nil && now.GetUID() != have.GetUID()) && !s.cached(waits, have) {
+	err := s.api.Get(ctx, client.ObjectKeyFromObject(have), now)
+	if (apierrors.IsNotFound(err) || err == nil && now.GetUID() != have.GetUID()) && !s.cached(ctx, have) {
 		return nil
 	}
 	missing := metav1.Condition{Type: v1alpha1.ConditionDeleting, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonCleaningUp, Message: "what was made for it is being removed"}
-	err = sub.await(waits, have.GetUID(), func(o object, gone bool) (bool, error) {
+	err = sub.await(ctx, have.GetUID(), func(o object, gone bool) (bool, error) {
 		if gone {
 			return true, nil
 		}
@@ -194,7 +190,7 @@ func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have objec
 			missing = *c
 		}
 		if n, ok := o.(*v1alpha1.Network); ok && missing.Reason == v1alpha1.ReasonAttachmentsRemain {
-			left, err := s.containersOn(waits, n.Name)
+			left, err := s.containersOn(ctx, n.Name)
 			if err != nil {
 				return false, err
 			}
@@ -204,8 +200,8 @@ func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have objec
 		}
 		return false, nil
 	})
-	if err != nil && waits.Err() != nil {
-		return unfinished(waits, have, missing)
+	if err != nil && ctx.Err() != nil {
+		return unfinished(ctx, have, missing)
 	}
 	return err
 }

@@ -190,30 +190,23 @@ func (s *Server) grpcServer() *grpc.Server {
 	return g
 }
 
-// bounded gives every call a deadline, and ends it when the server does.
+// bounded gives every call a deadline, and ends it when the server does. What
+// it waits for ends a little before the caller's deadline: at the deadline itself
+// no answer that says what is missing would reach the caller any more.
 func (s *Server) bounded(ctx context.Context, r any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		limit := defaultDeadline
-		if info.FullMethod == controlpb.NetworkControl_Sync_FullMethodName {
-			limit = syncDeadline
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
+	limit := defaultDeadline
+	if info.FullMethod == controlpb.NetworkControl_Sync_FullMethodName {
+		limit = syncDeadline
 	}
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = time.Until(deadline)
+		limit -= min(longestAnswerTime, limit/10)
+	}
+	ctx, done := context.WithTimeout(ctx, limit)
+	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	release := context.AfterFunc(s.stopping, func() { cancel(errStopping) })
 	defer release()
 	return handler(ctx, r)
-}
-
-// answerInTime ends a wait a little before the call's deadline: the client would
-// not get an answer that says what is missing at the deadline itself.
-func (s *Server) answerInTime(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-min(longestAnswerTime, time.Until(deadline)/10)))
 }

@@ -114,13 +114,22 @@ func refused(o object, c metav1.Condition, fields fieldMap) error {
 // errStopping is why calls end when the server does.
 var errStopping = errors.New("arca-network is stopping; what was written is kept and worked on: ask again")
 
+// interrupted is the error for a call that ended before its deadline: the server
+// stops, or the caller has gone. Nil if neither is so.
+func interrupted(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStopping):
+		return status.Error(codes.Unavailable, errStopping.Error())
+	case errors.Is(cause, context.Canceled):
+		return status.Error(codes.Canceled, "the call was cancelled; what was written is kept and worked on")
+	}
+	return nil
+}
+
 // unfinished is the error for a wait that ended before what it waited for.
 func unfinished(ctx context.Context, o object, missing metav1.Condition) error {
-	if errors.Is(context.Cause(ctx), errStopping) {
-		return status.Error(codes.Unavailable, errStopping.Error())
-	}
-	if !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return status.Error(codes.Canceled, "the call was cancelled; what was written is kept and worked on")
+	if err := interrupted(ctx); err != nil {
+		return err
 	}
 	what := "nothing is known of it yet"
 	if missing.Type != "" {
@@ -137,14 +146,11 @@ func apiError(ctx context.Context, err error, fields fieldMap) error {
 		return nil
 	case isStatus(err):
 		return err
-	case errors.Is(context.Cause(ctx), errStopping):
-		return status.Error(codes.Unavailable, errStopping.Error())
+	case interrupted(ctx) != nil:
+		return interrupted(ctx)
 	case ctx.Err() != nil:
-		code := codes.DeadlineExceeded
-		if errors.Is(context.Cause(ctx), context.Canceled) {
-			code = codes.Canceled
-		}
-		return status.Error(code, "the store did not answer in time; whether it was written is not known: ask again")
+		// DEADLINE_EXCEEDED says that an object is kept; here nobody knows.
+		return status.Error(codes.Unavailable, "the store did not answer in time; whether it was written is not known: ask again")
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		if v := causes(err, fields); len(v) > 0 {
 			return invalid(v)

@@ -117,7 +117,12 @@ func startWorldWith(t testing.TB, setup setup, measured control.Health) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rest := storetest.Start(t, crds...)
+	return startWorldOn(t, storetest.Start(t, crds...), setup, measured)
+}
+
+// startWorldOn starts a server on a store that is there.
+func startWorldOn(t testing.TB, rest *rest.Config, setup setup, measured control.Health) *world {
+	t.Helper()
 	scheme := newScheme(t)
 	api, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
 	if err != nil {

@@ -41,6 +41,9 @@ func (s *Server) Sync(ctx context.Context, r *controlpb.SyncRequest) (*controlpb
 		return nil, apiError(ctx, err, nil)
 	}
 	defer unlock()
+	if err := s.storeAnswers(ctx); err != nil {
+		return nil, apiError(ctx, err, nil) // also where nothing has to be written
+	}
 	job := &syncJob{server: s, manager: r.GetManager(), out: &controlpb.SyncResponse{
 		Networks: &controlpb.SyncCounts{}, Attachments: &controlpb.SyncCounts{}, Policies: &controlpb.SyncCounts{},
 	}}
@@ -169,6 +172,9 @@ func (j *syncJob) account(ctx context.Context, st step, err error) error {
 	if err == nil {
 		j.written.Add(1)
 		return nil
+	}
+	if err := interrupted(ctx); err != nil {
+		return err
 	}
 	if ctx.Err() != nil {
 		return status.Errorf(codes.DeadlineExceeded, "Sync had written %d objects when its time was over; send it again", j.written.Load())

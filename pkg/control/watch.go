@@ -93,7 +93,10 @@ func (s *Server) Watch(r *controlpb.WatchRequest, stream grpc.ServerStreamingSer
 	if err != nil && errors.Is(context.Cause(ctx), errStopping) {
 		return status.Error(codes.Unavailable, "arca-network is stopping; watch again from the last version")
 	}
-	return apiError(stream.Context(), err, nil)
+	if stream.Context().Err() != nil {
+		return status.FromContextError(stream.Context().Err()).Err()
+	}
+	return apiError(ctx, err, nil)
 }
 
 // watcher is one stream.

@@ -12,8 +12,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -198,6 +200,44 @@ func disk(dir string, free uint64) Measurement {
 		return found
 	}
 	found.Err = fmt.Errorf("state folder %s: %d MiB are free, want %d", dir, free>>20, diskLow>>20)
+	return found
+}
+
+// Rules is what NATCheck asks of package nat.
+type Rules interface {
+	// Check looks whether the rules are in force.
+	Check(ctx context.Context) error
+	// Obstacles names chains of others that may drop what the rules let pass.
+	Obstacles() ([]string, error)
+}
+
+// NATCheck looks whether this host's rules between containers and the world
+// are in force, and whether those of others stand against them. Where nothing
+// writes such rules (nil) it is Disabled.
+func NATCheck(rules Rules) Check {
+	c := Check{Name: NAT, Readiness: true, StillWorks: withoutControl, Every: 5 * time.Second, Timeout: 15 * time.Second}
+	if rules != nil {
+		c.Measure = func(ctx context.Context) Measurement {
+			if err := rules.Check(ctx); err != nil {
+				return translation(nil, err)
+			}
+			return translation(rules.Obstacles())
+		}
+	}
+	return c
+}
+
+// translation decides what a look at the rules tells.
+func translation(obstacles []string, err error) Measurement {
+	found := Measurement{Err: err}
+	switch {
+	case errors.Is(err, nat.ErrPending):
+		found.State = Unknown
+	case len(obstacles) > 0:
+		found.State = Degraded
+		found.Err = fmt.Errorf("containers may not reach the world, nor be reached: %s drops what it does not know, and no rule of it accepts %s",
+			strings.Join(obstacles, ", "), topology.UplinkInterface)
+	}
 	return found
 }
 

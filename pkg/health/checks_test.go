@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
@@ -33,6 +34,10 @@ func TestDecisions(t *testing.T) {
 		"disk, well":                {disk("/s", diskLow), "", "256 MiB are free"},
 		"disk, low":                 {disk("/s", diskLow-1), Degraded, "255 MiB are free, want 256"},
 		"disk, full":                {disk("/s", diskFull-1), Unhealthy, "7 MiB are free"},
+		"nat, well":                 {translation(nil, nil), "", ""},
+		"nat, not yet":              {translation(nil, nat.ErrPending), Unknown, "not been written yet"},
+		"nat, fails":                {translation(nil, errors.New("no nftables")), "", "no nftables"},
+		"nat, in the way":           {translation([]string{"ip filter FORWARD"}, nil), Degraded, "ip filter FORWARD drops"},
 		"daemons, well":             {daemons([]ovnd.Component{{Name: "a", PID: 1, Restarts: 2}}), "", "a restarted 2 times"},
 		"daemons, one does not run": {daemons([]ovnd.Component{{Name: "a", PID: 1}, {Name: "b"}, {Name: "c", LastError: "no"}}), "", "b died, and is being started; c does not start: no"},
 	} {

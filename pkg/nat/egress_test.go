@@ -154,6 +154,34 @@ func TestNetworksDoNotReachEachOtherThroughTheHost(t *testing.T) {
 	})
 }
 
+// TestNothingEntersBySideOfDatapath: what a container sends comes in by the
+// device of its port too, with whatever addresses it likes. It must end there.
+func TestNothingEntersBySideOfDatapath(t *testing.T) {
+	l := newLab(t)
+	guest := nettest.New(t, "guest")
+	l.host.IP("link add port0 type veth peer name eth0 netns guest")
+	l.host.IP("link set port0 address 02:00:00:00:00:01 group 7 up")
+	t.Cleanup(func() { l.host.IP("link del port0") })
+	l.host.IP("route add 10.88.0.9 dev port0") // the host would even answer
+	l.host.IP("-6 route add fd00:88::9 dev port0")
+	guest.IP("addr add 10.88.0.9/32 dev eth0")
+	guest.IP("addr add fd00:88::9/128 dev eth0 nodad")
+	guest.IP("link set eth0 up")
+	for _, a := range []string{host4, host6} {
+		guest.IP("route add " + a + " dev eth0")
+		guest.IP("neigh add " + a + " lladdr 02:00:00:00:00:01 dev eth0")
+	}
+	l.host.Serve("tcp", "", 80, "host")
+	both(t, func(t *testing.T, is6 bool) {
+		guest.Reaches("tcp", "", pick(is6, host4, host6), 80, "host "+pick(is6, "10.88.0.9", "fd00:88::9"))
+	})
+	l.apply(natted(), true)
+	both(t, func(t *testing.T, is6 bool) {
+		guest.Blocked("tcp", "", pick(is6, host4, host6), 80)
+	})
+	l.apply(natted(), false)
+}
+
 // TestErrorsComeThrough: errors of the host and of routers beyond it.
 func TestErrorsComeThrough(t *testing.T) {
 	l := newLab(t)

@@ -17,6 +17,8 @@ import (
 
 func TestMain(m *testing.M) { ovntest.Main(m) }
 
+const portGroup = 7
+
 // The addresses of a lab.
 const (
 	inet4, inet6   = "198.51.100.9", "2001:db8:51::9" // the world
@@ -85,7 +87,7 @@ func newLab(t *testing.T) *lab {
 
 func (l *lab) manager() *Manager {
 	l.t.Helper()
-	m, err := New(Options{Uplink: "uplink0", Log: testr.New(l.t),
+	m, err := New(Options{Uplink: "uplink0", PortGroup: portGroup, Log: testr.New(l.t),
 		Addresses: []netip.Addr{netip.MustParseAddr(up4), netip.MustParseAddr(up6)}})
 	if err != nil {
 		l.t.Fatal(err)

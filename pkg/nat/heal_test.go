@@ -209,7 +209,7 @@ func TestFlushedWhileTheyBegan(t *testing.T) {
 const foreign = `
 table ip filter {
 	chain DOCKER-USER { counter return; }
-	chain FORWARD { type filter hook forward priority filter; policy drop; counter jump DOCKER-USER; iifname "uplink0" accept; oifname "uplink0" accept; }
+	chain FORWARD { type filter hook forward priority filter; policy drop; counter jump DOCKER-USER; }
 }
 table ip nat {
 	chain DOCKER { iifname "docker0" counter return; iifname != "docker0" tcp dport 9000 counter dnat to 172.17.0.2:80; }

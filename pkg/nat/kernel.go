@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/nftables"
@@ -240,34 +239,6 @@ func (k kernel) remove() error {
 	c.AddTable(k.table())
 	c.DelTable(k.table())
 	return c.Flush()
-}
-
-// obstacles names chains of others that drop what they do not know.
-func (k kernel) obstacles() ([]string, error) {
-	c, err := k.conn()
-	if err != nil {
-		return nil, err
-	}
-	chains, err := c.ListChains()
-	if err != nil {
-		return nil, fmt.Errorf("listing nftables chains: %w", err)
-	}
-	var out []string
-	for _, x := range chains {
-		ours := x.Table.Name == TableName && x.Table.Family == nftables.TableFamilyINet
-		if ours || x.Hooknum == nil || *x.Hooknum != *nftables.ChainHookForward ||
-			x.Policy == nil || *x.Policy != nftables.ChainPolicyDrop {
-			continue
-		}
-		family, known := map[nftables.TableFamily]string{
-			nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
-		}[x.Table.Family]
-		if known {
-			out = append(out, strings.Join([]string{family, x.Table.Name, x.Name}, " "))
-		}
-	}
-	slices.Sort(out)
-	return out, nil
 }
 
 // generation is a number that grows with every transaction of anybody.

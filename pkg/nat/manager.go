@@ -20,6 +20,9 @@ type Options struct {
 	Uplink string
 	// Addresses are the host's on it, at most one of each family.
 	Addresses []netip.Addr
+	// PortGroup is the interface group of the devices whose frames are for
+	// ovs-vswitchd alone (ip-link(8), group). 0: there are none.
+	PortGroup uint32
 	// Resync is how often everything is looked at anyway. Default: 5 minutes.
 	Resync time.Duration
 	Log    logr.Logger
@@ -36,9 +39,12 @@ type Manager struct {
 	known      *table
 	generation uint32
 	applied    bool
+	failure    error // of the last Apply
 	// quiet are the quiet interfaces, which no look at the kernel's switches
 	// can tell. After a restart the table tells them.
 	quiet map[*family]map[string]string
+
+	forgetting forgetter
 
 	subscribers struct {
 		sync.Mutex
@@ -51,7 +57,8 @@ func New(o Options) (*Manager, error) {
 	if o.Resync == 0 {
 		o.Resync = 5 * time.Minute
 	}
-	m := &Manager{options: o, kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses}}}
+	m := &Manager{options: o, forgetting: forgetter{walk: deleteFlows},
+		kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses, ports: o.PortGroup}}}
 	var err error
 	m.shape, err = shapeOfOurs(m.kernel.join)
 	return m, err
@@ -79,6 +86,7 @@ func (m *Manager) tell(e Event) {
 func (m *Manager) Apply(ctx context.Context, s State) (changed bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer func() { m.failure = err }()
 	want := table{shape: m.shape, content: contentOf(s)}
 	var (
 		ch       change
@@ -204,19 +212,6 @@ func (m *Manager) mendFlows(s State, ports content, ch change) error {
 	return err
 }
 
-// Forget deletes the tracked connections of addresses that change hands.
-func (m *Manager) Forget(ctx context.Context, addresses ...netip.Addr) error {
-	if err := ctx.Err(); err != nil || len(addresses) == 0 {
-		return err
-	}
-	gone := make(map[netip.Addr]bool, len(addresses))
-	for _, a := range addresses {
-		gone[a] = true
-	}
-	_, err := deleteFlows(func(f flow) bool { return gone[f.from.Addr()] || gone[f.server.Addr()] })
-	return err
-}
-
 // Applied tells whether a state is in force.
 func (m *Manager) Applied() bool {
 	m.mu.Lock()
@@ -224,15 +219,43 @@ func (m *Manager) Applied() bool {
 	return m.applied
 }
 
-// Obstacles names chains of others, as "family table chain", that drop what
-// they do not know: what the table lets pass may stop there.
-func (m *Manager) Obstacles() ([]string, error) { return m.kernel.obstacles() }
+// ErrPending is the error of Check while nothing has been applied yet.
+var ErrPending = errors.New("the nftables table has not been written yet")
+
+// Check looks whether the kernel has the table as the last Apply wrote it, and
+// tells what that one had failed with where it did.
+func (m *Manager) Check(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case m.failure != nil:
+		return m.failure
+	case !m.applied:
+		return ErrPending
+	}
+	now, err := m.kernel.generation()
+	if err != nil || m.known != nil && now == m.generation {
+		return err
+	}
+	have, err := m.kernel.read()
+	switch {
+	case err != nil:
+		return err
+	case have == nil:
+		return fmt.Errorf("nftables table inet %s is not there", TableName)
+	case have.shape != m.shape:
+		return fmt.Errorf("the rules of nftables table inet %s are not ours", TableName)
+	}
+	return nil
+}
 
 // Remove deletes the table. Tracked connections go on as they are.
 func (m *Manager) Remove(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.known, m.applied = nil, false
+	m.known, m.applied, m.failure = nil, false, nil
 	if err := errors.Join(ctx.Err(), m.kernel.remove()); err != nil {
 		return fmt.Errorf("removing nftables table %s: %w", TableName, err)
 	}

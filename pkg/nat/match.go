@@ -38,6 +38,10 @@ func iifname(name string) exprs {
 	return exprs{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, equal([]byte(nameKey(name)))}
 }
 
+func iifgroup(group uint32) exprs {
+	return exprs{&expr.Meta{Key: expr.MetaKeyIIFGROUP, Register: reg1}, equal(binaryutil.NativeEndian.PutUint32(group))}
+}
+
 func iifnameNot(name string) exprs {
 	return exprs{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, notEqual([]byte(nameKey(name)))}
 }

@@ -28,6 +28,7 @@ type chain struct {
 type join struct {
 	uplink string // the host's interface
 	addrs  []netip.Addr
+	ports  uint32 // the group of the ports' devices
 }
 
 // dnsPort is the only port of the host that endpoints reach.
@@ -48,6 +49,10 @@ func chainsOf(j join) []chain {
 			rule(iifname(up), loopback4(ip4.destAt), drop()),
 			rule(iifname(up), loopback4(ip4.sourceAt), drop()),
 		}}
+	if j.ports != 0 {
+		// The userspace datapath takes a copy; the frame itself goes on to here.
+		first.rules = append(first.rules, rule(iifgroup(j.ports), drop()))
+	}
 
 	// A packet to a loopback address from outside would be dropped later, but
 	// not after its destination was translated. On its way out of a local

@@ -58,7 +58,9 @@ type Options struct {
 type Event struct {
 	// All: every owner must be looked at, for the database was (re)connected
 	// or it is time to. Owner is empty then.
-	All   bool
+	All bool
+	// New: nothing was ever written to the database, or it was wiped. All is set.
+	New   bool
 	Owner Owner
 	// Reason is for logs.
 	Reason string
@@ -140,7 +142,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		retry, failing = minRetry, false
 		s.setSession(session)
 		s.options.Log.Info("Connected to the northbound database", "endpoint", s.options.Endpoint, "rows", session.Rows(), "new", session.fresh)
-		s.emit(Event{All: true, Reason: "connected"})
+		s.emit(Event{All: true, New: session.fresh, Reason: "connected"})
 		if why := session.Serve(ctx); why != nil {
 			s.options.Log.Info("Connection to the northbound database was lost", "why", why.Error())
 		}

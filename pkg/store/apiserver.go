@@ -22,7 +22,6 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
-	"k8s.io/apiserver/pkg/server/dynamiccertificates"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 	"k8s.io/apiserver/pkg/storage/storagebackend"
 	openapiutil "k8s.io/apiserver/pkg/util/openapi"
@@ -40,13 +39,14 @@ type apiServer struct {
 	server *extapiserver.CustomResourceDefinitions
 	local  *memoryListener
 	config *rest.Config
+	certs  *certificates
 }
 
 // newAPIServer sets up an API server for custom resources by hand: the options
 // of a Kubernetes API server ask for a Kubernetes around it.
-func newAPIServer(ds *datastore, tcp net.Listener, p *pki, finalizers finalizing) (*apiServer, error) {
+func newAPIServer(ds *datastore, tcp net.Listener, c *certificates, finalizers finalizing) (*apiServer, error) {
 	local := newMemoryListener()
-	a := &apiServer{local: local, config: localConfig(local)}
+	a := &apiServer{local: local, config: localConfig(local), certs: c}
 
 	config := genericapiserver.NewRecommendedConfig(extapiserver.Codecs)
 	config.EffectiveVersion = effectiveVersion()
@@ -62,9 +62,7 @@ func newAPIServer(ds *datastore, tcp net.Listener, p *pki, finalizers finalizing
 		return mergeEventPatches(genericapiserver.DefaultBuildHandlerChain(handler, c))
 	}
 	config.AdmissionControl = finalizers
-	if err := serveTLS(config, tcp, p); err != nil {
-		return nil, err
-	}
+	serveTLS(config, tcp, c)
 
 	// Server-side apply on definitions reads this even if nobody else does.
 	getDefinitions := openapiutil.GetOpenAPIDefinitionsWithoutDisabledFeatures(generatedopenapi.GetOpenAPIDefinitions)
@@ -98,19 +96,10 @@ func newAPIServer(ds *datastore, tcp net.Listener, p *pki, finalizers finalizing
 	return a, nil
 }
 
-func serveTLS(config *genericapiserver.RecommendedConfig, tcp net.Listener, p *pki) error {
-	ca, err := dynamiccertificates.NewStaticCAContent("client-ca", p.ca.certPEM)
-	if err != nil {
-		return err
-	}
-	cert, err := dynamiccertificates.NewStaticCertKeyContent("serving", p.server.certPEM, p.server.keyPEM)
-	if err != nil {
-		return err
-	}
-	config.SecureServing = &genericapiserver.SecureServingInfo{Listener: tcp, Cert: cert, ClientCA: ca}
-	config.Authentication.Authenticator = newAuthenticator(ca)
+func serveTLS(config *genericapiserver.RecommendedConfig, tcp net.Listener, c *certificates) {
+	config.SecureServing = &genericapiserver.SecureServingInfo{Listener: tcp, Cert: c.server, ClientCA: c.ca}
+	config.Authentication.Authenticator = newAuthenticator(c.ca)
 	config.Authorization.Authorizer = authorizerfactory.NewAlwaysAllowAuthorizer()
-	return nil
 }
 
 func etcdOptions(ds *datastore) *genericoptions.EtcdOptions {
@@ -137,10 +126,16 @@ func (a *apiServer) run(ctx context.Context) error {
 	// memory and which nobody needs; apply and explain need this one.
 	documents := openapiv3.NewController(a.server.Informers.Apiextensions().V1().CustomResourceDefinitions())
 	documented := make(chan struct{})
-	documentsCtx, stopDocuments := context.WithCancel(ctx)
+	besides, stopBesides := context.WithCancel(ctx)
 	go func() {
 		defer close(documented)
-		documents.Run(a.server.GenericAPIServer.OpenAPIV3VersionedService, documentsCtx.Done())
+		documents.Run(a.server.GenericAPIServer.OpenAPIV3VersionedService, besides.Done())
+	}()
+
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		a.certs.client.Run(besides, 1)
 	}()
 
 	inProcess := &http.Server{
@@ -153,8 +148,9 @@ func (a *apiServer) run(ctx context.Context) error {
 
 	err := prepared.RunWithContext(ctx)
 
-	stopDocuments()
+	stopBesides()
 	<-documented
+	<-followed
 	err = errors.Join(err, inProcess.Close())
 	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)

@@ -4,11 +4,8 @@
 package store_test
 
 import (
-	"bytes"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,50 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/vas-solutus/arca-network/pkg/store"
+	"github.com/vas-solutus/arca-network/pkg/store/storetest"
 )
 
-// startEtcd runs a real etcd and returns its client URL.
-func startEtcd(t *testing.T) (url string, stop func()) {
-	t.Helper()
-	etcd, err := filepath.Abs(filepath.Join(assets, "etcd"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(etcd); err != nil {
-		t.Fatalf("no etcd to test with: run `make envtest-assets` (%v)", err)
-	}
-	url, peer := "http://"+freeAddress(t), "http://"+freeAddress(t)
-	var log bytes.Buffer
-	cmd := exec.Command(etcd, "--data-dir", t.TempDir(), "--log-level", "warn",
-		"--listen-client-urls", url, "--advertise-client-urls", url,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("etcd: %s", &log)
-		}
-	}
-	t.Cleanup(stop)
-	return url, stop
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func TestEtcdEndpoint(t *testing.T) {
-	url, stopEtcd := startEtcd(t)
+	url, etcd := storetest.StartEtcd(t)
 	dir := t.TempDir()
 	began := time.Now()
 	s := startStore(t, store.Options{Dir: dir, Endpoint: url})
@@ -94,7 +52,7 @@ func TestEtcdEndpoint(t *testing.T) {
 		t.Errorf("Backup: %v, want an error that says that there is nothing of ours", err)
 	}
 
-	stopEtcd()
+	etcd.Kill()
 	if err := s.Check(shortContext(t)); err == nil {
 		t.Error("Check without an etcd succeeded")
 	}
@@ -102,7 +60,7 @@ func TestEtcdEndpoint(t *testing.T) {
 }
 
 func TestEndpointThatDoesNotAnswer(t *testing.T) {
-	for _, endpoint := range []string{"http://" + freeAddress(t), "nonsense", "unknown://x"} {
+	for _, endpoint := range []string{"http://" + storetest.FreeAddress(t), "nonsense", "unknown://x"} {
 		t.Run(endpoint, func(t *testing.T) {
 			_, err := store.Start(shortContext(t), store.Options{Dir: t.TempDir(), Endpoint: endpoint})
 			if err == nil || !strings.Contains(err.Error(), "datastore") {

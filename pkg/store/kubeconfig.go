@@ -12,16 +12,16 @@ import (
 
 // writeKubeconfig writes the file with which kubectl reaches this server. It
 // carries the client key, so its owner alone may read it.
-func writeKubeconfig(dir, address string, p *pki) error {
+func writeKubeconfig(dir, address string, ca, cert, key []byte) error {
 	const name = "arca-network"
 	data, err := clientcmd.Write(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{name: {
 			Server:                   "https://" + address,
-			CertificateAuthorityData: p.ca.certPEM,
+			CertificateAuthorityData: ca,
 		}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{name: {
-			ClientCertificateData: p.client.certPEM,
-			ClientKeyData:         p.client.keyPEM,
+			ClientCertificateData: cert,
+			ClientKeyData:         key,
 		}},
 		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: name}},
 		CurrentContext: name,

@@ -34,16 +34,13 @@ type keyPair struct {
 	key             *ecdsa.PrivateKey
 }
 
-// pki is the authority of a state folder and what it signed. Whoever holds a
-// client certificate of it may do everything.
-type pki struct{ ca, server, client *keyPair }
-
-// loadPKI reads the certificates of a state folder, and makes those that are
+// ensurePKI looks at the certificates of a state folder, and makes those that are
 // missing, unreadable, signed by another authority, old, or not good for hosts.
-func loadPKI(dir string, hosts []string) (*pki, error) {
+// Whoever holds a client certificate of the authority may do everything.
+func ensurePKI(dir string, hosts []string) error {
 	folder := filepath.Join(dir, pkiFolder)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	ca, err := loadOrMake(filepath.Join(folder, "ca"), nil, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "arca-network"},
@@ -53,7 +50,7 @@ func loadPKI(dir string, hosts []string) (*pki, error) {
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	serving := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "arca-network-api"},
@@ -70,20 +67,16 @@ func loadPKI(dir string, hosts []string) (*pki, error) {
 			serving.DNSNames = append(serving.DNSNames, h)
 		}
 	}
-	server, err := loadOrMake(filepath.Join(folder, "server"), ca, serving)
-	if err != nil {
-		return nil, err
+	if _, err := loadOrMake(filepath.Join(folder, "server"), ca, serving); err != nil {
+		return err
 	}
-	client, err := loadOrMake(filepath.Join(folder, "client"), ca, &x509.Certificate{
+	_, err = loadOrMake(filepath.Join(folder, "client"), ca, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "arca-network-admin", Organization: []string{"system:masters"}},
 		NotAfter:    time.Now().Add(leafLifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &pki{ca: ca, server: server, client: client}, nil
+	return err
 }
 
 // loadOrMake returns the pair in base.crt and base.key. signer is nil for the

@@ -82,7 +82,10 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 			return err
 		}
 	}
-	certificates, err := loadPKI(o.Dir, o.Hosts)
+	if err := ensurePKI(o.Dir, o.Hosts); err != nil {
+		return fmt.Errorf("certificates: %w", err)
+	}
+	certificates, err := followPKI(o.Dir)
 	if err != nil {
 		return fmt.Errorf("certificates: %w", err)
 	}
@@ -101,6 +104,8 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	kubeconfig := &kubeconfig{dir: o.Dir, address: tcp.Addr().String(), certificates: certificates, log: o.Log}
+	certificates.followedBy(kubeconfig)
 	if err := s.serve(ctx, listenTogether(tcp, o.Listeners), certificates, o.Finalizers); err != nil {
 		return err
 	}
@@ -123,11 +128,11 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if err := known.write(o.Dir); err != nil {
 		return err
 	}
-	return writeKubeconfig(o.Dir, tcp.Addr().String(), certificates)
+	return kubeconfig.write()
 }
 
 // serve runs the API server and waits until it answers.
-func (s *Store) serve(ctx context.Context, tcp net.Listener, certificates *pki, finalizers finalizing) error {
+func (s *Store) serve(ctx context.Context, tcp net.Listener, certificates *certificates, finalizers finalizing) error {
 	api, err := newAPIServer(s.ds, tcp, certificates, finalizers)
 	if err != nil {
 		return errors.Join(fmt.Errorf("API server: %w", err), tcp.Close())

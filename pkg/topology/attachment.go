@@ -19,7 +19,8 @@ func AttachmentOwner(a *v1alpha1.Attachment) ovnsync.Owner {
 }
 
 // Attachment returns the rows of an attachment of a network, whose addresses
-// are in its status: one port, on the network's switch and in its port group.
+// are in its status: one port, on the network's switch and in its port group,
+// which is the first of them, and its limits.
 // Port security lets only its own MAC and IP addresses in; OVN adds the IPv6
 // link-local address of the MAC by itself.
 func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, error) {
@@ -35,7 +36,7 @@ func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, err
 		parts = append(parts, p.Addr().String())
 	}
 	addresses := strings.Join(parts, " ")
-	return []ovnsync.Row{{
+	port := ovnsync.Row{
 		ID: portID(a.UID),
 		Model: &nbdb.LogicalSwitchPort{
 			Name:         PortName(a.UID),
@@ -48,5 +49,6 @@ func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, err
 			{Table: nbdb.LogicalSwitchTable, ID: switchID(a.Spec.Network), Column: "ports"},
 			{Table: nbdb.PortGroupTable, ID: portGroupID(a.Spec.Network), Column: "ports"},
 		},
-	}}, nil
+	}
+	return append([]ovnsync.Row{port}, bandwidth(a)...), nil
 }

@@ -64,6 +64,7 @@ func (m *Manager) remove(ctx context.Context, s *session, e *entry, uid string) 
 			return true, fmt.Errorf("removing the OVS port of %s: %w", uid, err)
 		}
 	}
+	m.forgetRules(e)
 	err = m.withHost(func(c *conn) error {
 		for name, own := range internal {
 			if own {
@@ -77,9 +78,35 @@ func (m *Manager) remove(ctx context.Context, s *session, e *entry, uid string) 
 	if err == nil {
 		m.mu.Lock()
 		e.ok, e.ifindex, e.applied, e.ifaceUUID = false, 0, nil, ""
+		m.settle(uid, e, innerEnd{})
 		m.mu.Unlock()
 	}
 	return found, err
+}
+
+// forgetRules removes the rules of a Veth's inner end, which outlive it. In a
+// namespace that is gone there are none, and what is left in one that cannot be
+// entered the next port there takes away.
+func (m *Manager) forgetRules(e *entry) {
+	if e.inside.link == 0 {
+		return
+	}
+	ns, id, err := openNetns(e.port.Netns)
+	if err != nil {
+		return
+	}
+	defer func() { _ = ns.Close() }()
+	if id != e.inside.netns {
+		return
+	}
+	c, err := dial(ns, m.host, m.o.Timeout)
+	if err != nil {
+		return
+	}
+	defer c.close()
+	if err := c.syncRules(e.inside.link, nil); err != nil {
+		m.log.V(1).Info("rules are left in a network namespace", "netns", e.port.Netns, "reason", err.Error())
+	}
 }
 
 // vswitchdGrace is how long ovs-vswitchd has to remove the device of an internal

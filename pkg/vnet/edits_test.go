@@ -80,14 +80,14 @@ func TestEditedByHand(t *testing.T) {
 		}, LinkChanged},
 		{"inner end's MAC", func() { do(nh.LinkSetHardwareAddr(in(), net.HardwareAddr{2, 9, 9, 9, 9, 9})) }, ""},
 		{"inner end's MTU", func() { do(nh.LinkSetMTU(in(), 1280)) }, ""},
-		{"IPv4 address removed", func() { do(nh.AddrDel(in(), addr(ip4(1)+"/16"))) }, ""},
-		{"IPv6 address removed", func() { do(nh.AddrDel(in(), addr(ip6(1)+"/64"))) }, ""},
+		{"IPv4 address removed", func() { do(nh.AddrDel(in(), addr(ip4(1)+"/16"))) }, InnerChanged},
+		{"IPv6 address removed", func() { do(nh.AddrDel(in(), addr(ip6(1)+"/64"))) }, InnerChanged},
 		{"default route removed", func() {
 			do(nh.RouteDel(&netlink.Route{LinkIndex: in().Attrs().Index, Gw: net.ParseIP("10.1.255.254")}))
-		}, ""},
+		}, InnerChanged},
 		{"default route elsewhere", func() {
 			do(nh.RouteReplace(&netlink.Route{LinkIndex: in().Attrs().Index, Gw: net.ParseIP("10.1.255.253")}))
-		}, ""},
+		}, InnerChanged},
 		{"OVS port removed", func() { h.Vsctl("del-port", p.Name) }, RowChanged},
 		{"external_ids of the interface cleared", func() { h.Vsctl("clear", "Interface", p.Name, "external_ids") }, RowChanged},
 		{"external_ids of both cleared", func() {

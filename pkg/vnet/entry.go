@@ -20,8 +20,8 @@ type entry struct {
 	port   Port
 	// busy operations change things: events about them are put off to the end.
 	busy int
-	// recheck and recheckLink are such put-off events.
-	recheck, recheckLink bool
+	// recheck, recheckLink and recheckInner are such put-off events.
+	recheck, recheckLink, recheckInner bool
 	// ok says that the last Update succeeded, with these results.
 	ok      bool
 	ifindex int
@@ -29,6 +29,8 @@ type entry struct {
 	applied []netip.Prefix
 	// ifaceUUID is the Interface row's: it is known again when its marks are wiped.
 	ifaceUUID string
+	// inside is where the inner end of a Veth is: innerWatch tells of it.
+	inside innerEnd
 	// watched is the namespace path that is watched for it.
 	watched string
 }
@@ -65,11 +67,13 @@ func (m *Manager) begin(uid string, want *Port) *entry {
 func (m *Manager) end(uid string, e *entry) {
 	m.mu.Lock()
 	e.busy--
-	recheck, recheckLink := e.recheck, e.recheckLink
-	e.recheck, e.recheckLink = false, false
+	recheck, recheckLink, recheckInner := e.recheck, e.recheckLink, e.recheckInner && e.wanted
+	e.recheck, e.recheckLink, e.recheckInner = false, false, false
 	if e.refs--; e.refs == 0 && !e.wanted {
 		delete(m.entries, uid)
+		m.settle(uid, e, innerEnd{})
 	}
+	owner := e.port.Owner
 	m.mu.Unlock()
 	e.op.Unlock()
 	if recheck {
@@ -78,6 +82,32 @@ func (m *Manager) end(uid string, e *entry) {
 	if recheckLink {
 		m.verifyLink(uid)
 	}
+	if recheckInner {
+		m.events.emit(Event{Owner: owner, Reason: InnerChanged})
+	}
+}
+
+// innerEnd is a link in a namespace, which has an id in the host's.
+type innerEnd struct {
+	netns      netnsID
+	nsid, link int
+}
+
+// settle notes where the inner end is. Called with mu held.
+func (m *Manager) settle(uid string, e *entry, at innerEnd) {
+	if e.inside == at {
+		return
+	}
+	if delete(m.byNsid[e.inside.nsid], uid); len(m.byNsid[e.inside.nsid]) == 0 {
+		delete(m.byNsid, e.inside.nsid)
+	}
+	if e.inside = at; at.link == 0 {
+		return
+	}
+	if m.byNsid[at.nsid] == nil {
+		m.byNsid[at.nsid] = map[string]struct{}{}
+	}
+	m.byNsid[at.nsid][uid] = struct{}{}
 }
 
 // watchPath makes the watched path that of the wanted port. Called with mu held.

@@ -19,6 +19,7 @@ const (
 	LinkChanged    Reason = "LinkChanged"    // somebody else changed our link of the host
 	LinkVanished   Reason = "LinkVanished"   // a link of ours is gone
 	LinkAppeared   Reason = "LinkAppeared"   // the link of an External or Internal port is there (again)
+	InnerChanged   Reason = "InnerChanged"   // an address, route or rule within the namespace went, or another port came or went there
 	NetnsAppeared  Reason = "NetnsAppeared"  // a missing namespace is there (again)
 	NetnsVanished  Reason = "NetnsVanished"  // the namespace's path is gone
 	NetnsReplaced  Reason = "NetnsReplaced"  // the path is another namespace now

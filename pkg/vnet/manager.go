@@ -45,6 +45,8 @@ type Manager struct {
 	// those of a namespace's path.
 	byName map[string]string
 	byPath map[string]map[string]struct{}
+	// byNsid finds those with an inner end in a namespace.
+	byNsid map[int]map[string]struct{}
 	// removed are names whose OVS port was taken out a moment ago: ovs-vswitchd
 	// may not have noticed, and would miss that a new one is another.
 	removed map[string]time.Time
@@ -106,7 +108,7 @@ func New(o Options) (*Manager, error) {
 	return &Manager{
 		o: o, log: o.Log, events: newEventQueue(),
 		entries: map[string]*entry{}, byName: map[string]string{},
-		byPath: map[string]map[string]struct{}{}, removed: map[string]time.Time{},
+		byPath: map[string]map[string]struct{}{}, byNsid: map[int]map[string]struct{}{}, removed: map[string]time.Time{},
 	}, nil
 }
 
@@ -125,6 +127,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	defer nw.close()
 	lw := newLinkWatch(host, m.o.Timeout, m.onLink, func() { m.tellAll(LinksLost) })
+	iw, err := newInnerWatch(host, m.onInner, func() { m.tellAll(LinksLost) })
+	if err != nil {
+		return fmt.Errorf("vnet: %w", err)
+	}
+	defer iw.close()
 	pool := &connPool{ns: host, timeout: m.o.Timeout}
 	defer pool.close()
 
@@ -144,7 +151,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	fail := func(what string, err error) {
 		if err != nil {
 			errs <- fmt.Errorf("vnet: %s: %w", what, err)
@@ -155,6 +162,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	wg.Go(func() { m.events.run(ctx) })
 	wg.Go(func() { fail("following links", lw.run(ctx, func() { close(synced) })) })
 	wg.Go(func() { fail("following network namespaces", nw.run(ctx)) })
+	wg.Go(func() { fail("following what is within network namespaces", iw.run(ctx)) })
 	wg.Go(func() { m.resync(ctx) })
 	select {
 	case <-synced:
@@ -175,8 +183,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
-// resync asks for everything now and then: what no event tells of, such as an
-// address removed inside a namespace, is put right then.
+// resync asks for everything now and then: what no event tells of, such as the
+// MTU of an inner end, is put right then.
 func (m *Manager) resync(ctx context.Context) {
 	t := time.NewTicker(m.o.Resync)
 	defer t.Stop()

@@ -29,14 +29,16 @@ const (
 const (
 	aliasPrefix = "arca:"
 	maxAliasLen = 255
-	// linkGroup marks a veth from the moment it exists: the kernel takes a
-	// group when it makes a link, but an alias only afterwards, so a link with
-	// this group and no alias is one whose maker died in between.
-	linkGroup = 0x61726361
 	// originProto marks addresses (IFA_PROTO, Linux 5.18) and routes of ours
 	// within a namespace, where others may add their own.
 	originProto = 172
 )
+
+// LinkGroup is the interface group of the veths and taps on the host. It marks a
+// veth from the moment it exists: the kernel takes a group when it makes a link,
+// but an alias only afterwards, so a link with this group and no alias is one
+// whose maker died in between.
+const LinkGroup = 0x61726361
 
 // linkAlias is the owner mark of a link (ifalias).
 func linkAlias(o Owner) string { return aliasPrefix + o.Kind + "/" + o.UID }

@@ -222,6 +222,28 @@ func judgeLink(want plugged, ok bool, l netlink.Link) Reason {
 	return ""
 }
 
+// onInner takes a change within a namespace: of a link, or of all of ours in it
+// where link is 0. One that comes concerns the others there.
+func (m *Manager) onInner(nsid, link int, sibling bool) {
+	m.mu.Lock()
+	var owners []Owner
+	for uid := range m.byNsid[nsid] {
+		e := m.entries[uid]
+		if e == nil || !e.wanted || link != 0 && (e.inside.link == link) == sibling {
+			continue
+		}
+		if e.busy > 0 {
+			e.recheckInner = true
+			continue
+		}
+		owners = append(owners, e.port.Owner)
+	}
+	m.mu.Unlock()
+	for _, o := range owners {
+		m.events.emit(Event{Owner: o, Reason: InnerChanged})
+	}
+}
+
 // onNetns takes a change of what is at a namespace's path.
 func (m *Manager) onNetns(path string, reason Reason) {
 	m.mu.Lock()

@@ -61,4 +61,9 @@ type Route struct {
 	Via netip.Addr
 	// Metric orders routes to one destination; the lower wins. 0 is the kernel's default.
 	Metric int
+	// Table of the route; 0 is the main one.
+	Table int
+	// MTU in bytes of the way there, also for what the kernel forwards: it
+	// answers a packet that is larger. 0 is the link's.
+	MTU int
 }

@@ -5,6 +5,7 @@ package vnet
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -105,6 +106,8 @@ func TestPlanRoutes(t *testing.T) {
 		}
 		return out
 	}
+	narrow := r("0.0.0.0/0", "10.0.0.1", 0)
+	narrow.MTU = 1400
 	def, def6 := r("0.0.0.0/0", "10.0.0.1", 0), r("::/0", "fd00::1", 0)
 	for name, c := range map[string]struct {
 		have     []route
@@ -120,6 +123,7 @@ func TestPlanRoutes(t *testing.T) {
 		"stale":                              {have: []route{{def, true}}, del: []Route{def}},
 		"another next hop":                   {have: []route{{def, true}}, want: []Route{r("0.0.0.0/0", "10.0.0.2", 0)}, del: []Route{def}, add: []Route{r("0.0.0.0/0", "10.0.0.2", 0)}},
 		"another metric is another":          {have: []route{{def, true}}, want: []Route{r("0.0.0.0/0", "10.0.0.1", 5)}, del: []Route{def}, add: []Route{r("0.0.0.0/0", "10.0.0.1", 5)}},
+		"another mtu is another":             {have: []route{{def, true}}, want: []Route{narrow}, del: []Route{def}, add: []Route{narrow}},
 		"wanted twice (differently spelled)": {want: []Route{r("10.9.1.0/16", "", 0), r("10.9.0.0/16", "", 0)}, add: []Route{r("10.9.0.0/16", "", 0)}},
 	} {
 		del, add := planRoutes(c.have, c.want)
@@ -128,6 +132,54 @@ func TestPlanRoutes(t *testing.T) {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
+}
+
+// What stands in a namespace with the rules of link 7: those of a sibling (8) and
+// of a person stay, those of a link that is gone (9) go with what changed of ours.
+func TestPlanRules(t *testing.T) {
+	prefix := netip.MustParsePrefix
+	routes := []Route{{Dst: prefix("0.0.0.0/0"), Via: netip.MustParseAddr("10.1.0.1"), Metric: 5}}
+	of := func(link int, addrs ...string) []rule {
+		var ps []netip.Prefix
+		for _, a := range addrs {
+			ps = append(ps, prefix(a))
+		}
+		rules, _ := sourceRouting(link, ps, routes)
+		return rules
+	}
+	theirs := rule{From: prefix("10.1.0.2/32"), Pref: prefTable, Table: 100}
+	want := of(7, "10.1.0.2/16", "fd00::2/64")
+	if len(want) != 4 {
+		t.Fatalf("rules of an address without a default route: %v", want)
+	}
+	if _, table := sourceRouting(7, nil, routes); len(table) != 1 || table[0].Table != tableBase+7 || table[0].Metric != 5 {
+		t.Errorf("table: %v", table)
+	}
+	for name, c := range map[string]struct {
+		have     []rule
+		want     []rule
+		del, add []rule
+	}{
+		"none yet":              {want: want, add: want},
+		"as wanted":             {have: append(of(8, "10.2.0.2/16"), append(want, theirs)...), want: want},
+		"one removed by hand":   {have: want[1:], want: want, add: want[:1]},
+		"another address":       {have: of(7, "10.1.0.3/16"), want: want, add: []rule{want[0], want[1], want[2]}, del: reversed(of(7, "10.1.0.3/16")[:3])},
+		"alone again":           {have: append(of(8, "10.2.0.2/16"), append(want, theirs)...), del: reversed(want)},
+		"of a link that went":   {have: append(of(9, "10.9.0.2/16"), want...), want: want, del: reversed(of(9, "10.9.0.2/16"))},
+		"no owner is left":      {have: []rule{of(9, "10.9.0.2/16")[1]}, del: []rule{of(9, "10.9.0.2/16")[1]}},
+		"of a person, unmarked": {have: []rule{theirs}},
+	} {
+		del, add, err := planRules(c.have, c.want, 7, func(link int) (bool, error) { return link == 8, nil })
+		if err != nil || !slices.Equal(del, c.del) || !slices.Equal(add, c.add) {
+			t.Errorf("%s: %v\n del %v\nwant %v\n add %v\nwant %v", name, err, del, c.del, add, c.add)
+		}
+	}
+}
+
+func reversed(rules []rule) []rule {
+	out := slices.Clone(rules)
+	slices.Reverse(out)
+	return out
 }
 
 func TestDiffRows(t *testing.T) {

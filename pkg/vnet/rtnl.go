@@ -128,18 +128,24 @@ type linkSet struct {
 	mac   net.HardwareAddr
 	mtu   int
 	group uint32
+	// noARP keeps the host's stack from answering.
+	noARP bool
 }
 
 func (s linkSet) empty() bool {
-	return !s.up && s.alias == "" && s.mac == nil && s.mtu == 0 && s.group == 0
+	return !s.up && s.alias == "" && s.mac == nil && s.mtu == 0 && s.group == 0 && !s.noARP
 }
 
 func (c *conn) setLink(index int, s linkSet) error {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
 	if s.up {
-		msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+		msg.Flags |= unix.IFF_UP
 	}
+	if s.noARP {
+		msg.Flags |= unix.IFF_NOARP
+	}
+	msg.Change = msg.Flags
 	req := c.request(unix.RTM_SETLINK, unix.NLM_F_ACK, msg)
 	if s.alias != "" {
 		req.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(s.alias)))
@@ -167,10 +173,10 @@ func (c *conn) setLink(index int, s linkSet) error {
 // The kernel does not let the inner end be up before the pair is complete.
 func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) error {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+	msg.Flags, msg.Change = unix.IFF_UP|unix.IFF_NOARP, unix.IFF_UP|unix.IFF_NOARP
 	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, msg,
 		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer)),
-		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(linkGroup)))
+		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(LinkGroup)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("veth"))
 	peer := info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.VETH_INFO_PEER, nil)

@@ -36,6 +36,9 @@ func (m *Manager) addTap(c *conn, name string, s linkSet) error {
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return fmt.Errorf("making tap %s: %w", name, err)
 	}
+	if err := withoutIPv6(name); err != nil {
+		return err
+	}
 	l, err := c.link(name)
 	if err == nil && l == nil {
 		err = fmt.Errorf("tap %s: made, but not in the host's network namespace", name)

@@ -77,8 +77,11 @@ func TestInternal(t *testing.T) {
 	h := newHost(t)
 	h.Forward("br-int")
 	p := hostPort(Internal, "uplink0", "uid-up")
-	p.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.200.1/16")}
-	p.Routes = []Route{{Dst: netip.MustParsePrefix("10.200.0.0/16"), Via: netip.MustParseAddr("10.1.0.1")}}
+	p.Addresses = []netip.Prefix{netip.MustParsePrefix("10.1.200.1/16"), netip.MustParsePrefix("fd00:1::c801/64")}
+	p.Routes = []Route{
+		{Dst: netip.MustParsePrefix("10.200.0.0/16"), Via: netip.MustParseAddr("10.1.0.1"), MTU: 1290},
+		{Dst: netip.MustParsePrefix("fd00:200::/64"), Via: netip.MustParseAddr("fd00:1::1"), MTU: 1285},
+	}
 	check := func() {
 		t.Helper()
 		l, err := netlink.LinkByName(p.Name)
@@ -96,6 +99,12 @@ func TestInternal(t *testing.T) {
 		routes, err := netlink.RouteList(l, netlink.FAMILY_V4)
 		if err != nil || len(routes) != 2 {
 			t.Errorf("routes %v, %v", routes, err)
+		}
+		for _, want := range p.Routes {
+			routes, err := netlink.RouteGetWithOptions(want.Dst.Addr().Next().AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
+			if err != nil || len(routes) != 1 || routes[0].MTU != want.MTU {
+				t.Errorf("route to %s: %+v, %v, want MTU %d", want.Dst, routes, err, want.MTU)
+			}
 		}
 	}
 	h.update(p)
@@ -147,6 +156,7 @@ func TestInternal(t *testing.T) {
 		check()
 	}
 	p.MTU = 1300
+	p.Routes[0].MTU, p.Routes[1].MTU = 1288, 1287
 	h.update(p)
 	check()
 	h.delete(p.Owner.UID)
@@ -211,9 +221,9 @@ func TestPrune(t *testing.T) {
 	// Of others: a port, a link with an alias, one of our group with an alias.
 	h.Vsctl("add-port", "br-int", "foreign", "--", "set", "Interface", "foreign", "type=internal", "external_ids:owner=me")
 	t.Cleanup(func() { h.Vsctl("del-port", "foreign") })
-	foreign := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "fveth", Group: linkGroup}, PeerName: "fpeer"}
+	foreign := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "fveth", Group: LinkGroup}, PeerName: "fpeer"}
 	// Of ours: a pair whose maker died before it could be marked, one without rows.
-	half := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "half", Group: linkGroup}, PeerName: "halfpeer"}
+	half := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "half", Group: LinkGroup}, PeerName: "halfpeer"}
 	marked := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "marked"}, PeerName: "markedpeer"}
 	for _, l := range []netlink.Link{foreign, half, marked} {
 		if err := netlink.LinkAdd(l); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -107,7 +108,7 @@ func ownLink(l netlink.Link, o Owner) bool {
 
 // halfMade says that a link carries our group and nobody's mark yet.
 func halfMade(l netlink.Link) bool {
-	return l.Attrs().Alias == "" && l.Attrs().Group == linkGroup && l.Type() == "veth"
+	return l.Attrs().Alias == "" && l.Attrs().Group == LinkGroup && l.Type() == "veth"
 }
 
 func linkHolder(l netlink.Link) string {
@@ -136,6 +137,9 @@ func drift(l netlink.Link, want linkSet) linkSet {
 	if want.up && a.RawFlags&unix.IFF_UP == 0 {
 		s.up = true
 	}
+	if want.noARP && a.RawFlags&unix.IFF_NOARP == 0 {
+		s.noARP = true
+	}
 	if want.alias != a.Alias {
 		s.alias = want.alias
 	}
@@ -159,16 +163,16 @@ func (c *conn) fixLink(l netlink.Link, want linkSet) error {
 	return nil
 }
 
-// configure makes addresses and routes of a link.
+// configure makes addresses, routes and rules of a link.
 func (c *conn) configure(index int, p Port, e *entry) error {
 	before := e.applied // only operations on this entry write it
 	if _, err := c.syncAddrs(index, p.Addresses, before); err != nil {
 		return err
 	}
-	return c.syncRoutes(index, p.Routes)
+	return c.syncPaths(index, p, false)
 }
 
-// configureNew is configure for a link that has nothing yet: no need to look.
+// configureNew is configure for a link that has no addresses yet: no need to look.
 func (c *conn) configureNew(index int, p Port) error {
 	_, addrs := planAddrs(nil, p.Addresses, nil)
 	for _, a := range addrs {
@@ -176,13 +180,37 @@ func (c *conn) configureNew(index int, p Port) error {
 			return err
 		}
 	}
-	_, routes := planRoutes(nil, p.Routes)
-	for _, r := range routes {
-		if err := c.addRoute(index, r, false); err != nil {
-			return err
-		}
+	return c.syncPaths(index, p, true)
+}
+
+// syncPaths makes routes and rules of a link. Rules are needed where the
+// namespace has another link with a route of ours; whoever comes or goes is told
+// to the others by innerWatch.
+func (c *conn) syncPaths(index int, p Port, isNew bool) error {
+	have, err := c.routes()
+	if err != nil {
+		return err
 	}
-	return nil
+	if p.Type != Veth {
+		return c.syncRoutes(index, have[index], p.Routes)
+	}
+	shared := false
+	for other, routes := range have {
+		shared = shared || other != index && slices.ContainsFunc(routes, func(r route) bool { return r.ours })
+	}
+	if !shared {
+		if !isNew {
+			if err := c.syncRules(index, nil); err != nil {
+				return err
+			}
+		}
+		return c.syncRoutes(index, have[index], p.Routes)
+	}
+	rules, table := sourceRouting(index, p.Addresses, p.Routes)
+	if err := c.syncRoutes(index, have[index], slices.Concat(p.Routes, table)); err != nil {
+		return err
+	}
+	return c.syncRules(index, rules)
 }
 
 // updateTap makes a Tap port.
@@ -197,7 +225,7 @@ func (m *Manager) updateTap(ctx context.Context, s *session, w *plugged) error {
 			return err
 		}
 		// The MAC is the guest's: the device keeps its own.
-		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: linkGroup}
+		want := linkSet{up: true, alias: linkAlias(w.Owner), mtu: w.MTU, group: LinkGroup, noARP: true}
 		if l != nil && l.Type() != "tuntap" {
 			if err := c.delLink(l.Attrs().Index); err != nil {
 				return err

@@ -64,6 +64,9 @@ func (p Port) Validate() error {
 		if !r.Dst.IsValid() || (r.Via.IsValid() && r.Via.Is4() != r.Dst.Addr().Is4()) {
 			return fmt.Errorf("port %s: route to %s via %s is not valid", p.Name, r.Dst, r.Via)
 		}
+		if r.MTU < 0 {
+			return fmt.Errorf("port %s: route to %s via %s: mtu %d: must not be less than 0", p.Name, r.Dst, r.Via, r.MTU)
+		}
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 			return err
 		}
 		w.ifindex = p.outer.Attrs().Index
+		m.mu.Lock()
+		m.settle(w.Owner.UID, e, innerEnd{id, p.outer.Attrs().NetNsID, p.inner})
+		m.mu.Unlock()
 		if made {
 			if err := ignoreAdvertisements(ns, m.host, w.InnerName); err != nil {
 				return err
@@ -86,7 +89,7 @@ func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer ne
 			return pair{}, false, err
 		}
 		if in != nil && areEnds(outer, in) {
-			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: linkGroup}); err != nil {
+			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: LinkGroup, noARP: true}); err != nil {
 				return pair{}, false, err
 			}
 			err := at.inner.fixLink(in, linkSet{up: true, mac: p.MAC, mtu: p.MTU, alias: in.Attrs().Alias})
@@ -117,6 +120,9 @@ func makePair(at place, p Port) (pair, error) {
 	}
 	if err != nil {
 		return pair{}, fmt.Errorf("making veth %s with %s in %s: %w", p.Name, p.InnerName, p.Netns, err)
+	}
+	if err := withoutIPv6(p.Name); err != nil {
+		return pair{}, err
 	}
 	outer, err := at.host.link(p.Name)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -119,28 +121,18 @@ func attachmentRows(i, j int) ([]ovnsync.Row, ovnsync.Owner, error) {
 	return rows, topology.AttachmentOwner(a), err
 }
 
-// tableOf tells the table of a model.
-func tableOf(m model.Model) string {
-	switch m.(type) {
-	case *nbdb.LogicalSwitch:
-		return nbdb.LogicalSwitchTable
-	case *nbdb.LogicalSwitchPort:
-		return nbdb.LogicalSwitchPortTable
-	case *nbdb.LogicalRouter:
-		return nbdb.LogicalRouterTable
-	case *nbdb.LogicalRouterPort:
-		return nbdb.LogicalRouterPortTable
-	case *nbdb.LogicalRouterPolicy:
-		return nbdb.LogicalRouterPolicyTable
-	case *nbdb.AddressSet:
-		return nbdb.AddressSetTable
-	case *nbdb.PortGroup:
-		return nbdb.PortGroupTable
-	case *nbdb.LoadBalancer:
-		return nbdb.LoadBalancerTable
+// tables tells the table of a model's type.
+var tables = func() map[reflect.Type]string {
+	db, err := nbdb.FullDatabaseModel()
+	must(err)
+	out := map[reflect.Type]string{}
+	for table, t := range db.Types() {
+		out[t] = table
 	}
-	panic(fmt.Sprintf("%T", m))
-}
+	return out
+}()
+
+func tableOf(m model.Model) string { return tables[reflect.TypeOf(m)] }
 
 // write inserts rows in one transaction.
 func (f *floor) write(rows []owned) error {
@@ -264,6 +256,10 @@ func (f *floor) veth(i, j int) error {
 	}
 	if err := f.host.LinkAdd(outer); err != nil {
 		return fmt.Errorf("veth %s: %w", outer.Name, err)
+	}
+	// Without IPv6 the outer end has no routes, which ovs-vswitchd would read anew for each port.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+outer.Name+"/disable_ipv6", []byte("1"), 0o644); err != nil {
+		return err
 	}
 	if err := f.host.LinkSetUp(outer); err != nil {
 		return err

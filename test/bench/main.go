@@ -25,7 +25,7 @@ var (
 	ways    = flag.String("ways", "ours,floor,cli", "what to measure at each size: "+strings.Join(wayNames(), ", "))
 	samples = flag.Int("samples", 20, "samples of each latency")
 	crowd   = flag.Int("crowd", 1000, "containers that 16 clients attach at once; 0 leaves it out")
-	extras  = flag.String("extras", "footprint,throughput,dns", "what to measure once: footprint, throughput, dns; none leaves them out")
+	extras  = flag.String("extras", "footprint,throughput,egress,published,dns", "what to measure once: footprint, throughput, egress, published, dns; none leaves them out")
 	out     = flag.String("out", "test/bench/out/bench.json", "file for the figures; those of another run in it are kept where this one does not measure them")
 	bin     = flag.String("bin", "bin", "folder of arca-network")
 	profile = flag.String("profile", "", "file for a processor profile of arca-network during its bulk load")
@@ -117,6 +117,10 @@ func runInside(task string) error {
 		results, err = throughput(dir)
 	case "dns":
 		results, err = names(dir)
+	case "egress":
+		results, err = egress(dir)
+	case "published":
+		results, err = published(dir)
 	default:
 		results, err = measureWay(name, dir, n)
 	}

@@ -66,23 +66,32 @@ func makeNetns(name string) error {
 // firstPacket sends echo requests from a namespace, one each millisecond, until
 // one is answered.
 func firstPacket(ns, to string) error {
+	if err := within(ns, func() error { return pingTo(to) }); err != nil {
+		return fmt.Errorf("from %s: %w", ns, err)
+	}
+	return nil
+}
+
+// within does something on a thread in a network namespace. Sockets that it
+// makes stay there.
+func within(ns string, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked
-		done <- pingFrom(ns, to)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		h, err := netns.GetFromPath(netnsPath(ns))
+		if err == nil {
+			err = netns.Set(h)
+			_ = h.Close()
+		}
+		if err == nil {
+			err = do()
+		}
+		done <- err
 	}()
 	return <-done
 }
 
-func pingFrom(ns, to string) error {
-	h, err := netns.GetFromPath(netnsPath(ns))
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	if err := netns.Set(h); err != nil {
-		return err
-	}
+func pingTo(to string) error {
 	c, err := icmp.ListenPacket("ip4:icmp", "0.0.0.0")
 	if err != nil {
 		return err
@@ -106,7 +115,7 @@ func pingFrom(ns, to string) error {
 			}
 		}
 	}
-	return fmt.Errorf("%s does not reach %s", ns, to)
+	return fmt.Errorf("%s does not answer", to)
 }
 
 // smaps reads a figure of a process, in MiB.

@@ -221,7 +221,7 @@ func (m *measurement) restart() error {
 	if !ok {
 		return nil
 	}
-	before, err := m.system().databaseSizes()
+	before, err := m.system().written()
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (m *measurement) restart() error {
 		return fmt.Errorf("restart: %w", err)
 	}
 	m.add(of("restart: all adopted", "s", ms/1000))
-	after, err := m.system().databaseSizes()
+	after, err := m.system().written()
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type world struct {
 	target         string      // of the control API; empty is the default socket
 	tls            *tls.Config // of the target
 	servers        []*nettest.Server
+	stream         []*exec.Cmd // of rate-start
+	streamTo       string
 }
 
 // patience bounds every wait of a command.
@@ -70,9 +72,17 @@ func (w *world) commands() map[string]command {
 			ts.Check(w.daemon.Wait())
 			w.daemon = nil
 		},
-		// down: the daemons end too.
-		"down": func(ts *testscript.TestScript, _ bool, _ []string) {
-			ts.Check(ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...))
+		// down: the daemons end too; with ! it ends with an error.
+		"down": func(ts *testscript.TestScript, neg bool, _ []string) {
+			if err := ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...); (err != nil) != neg {
+				ts.Fatalf("unexpected outcome: %v", err)
+			}
+		},
+		// no-daemons: none of the OVS and OVN daemons runs.
+		"no-daemons": func(ts *testscript.TestScript, _ bool, _ []string) {
+			if left := w.processes(); len(left) > 0 {
+				ts.Fatalf("these still run: %s", strings.Join(left, "; "))
+			}
 		},
 		// netns NAME...: namespaces are made, or with ! deleted.
 		"netns": func(ts *testscript.TestScript, neg bool, args []string) {
@@ -123,6 +133,8 @@ func (w *world) commands() map[string]command {
 		"resolves": func(ts *testscript.TestScript, neg bool, args []string) { w.resolves(ts, neg, args) },
 		// condition OBJECT TYPE STATUS:REASON [REGEXP]: a condition becomes so, with such a message.
 		"condition": func(ts *testscript.TestScript, _ bool, args []string) { w.condition(ts, args) },
+		// healthy COMPONENT STATE [REGEXP]: arcactl health says so of a component, with such a message.
+		"healthy": func(ts *testscript.TestScript, _ bool, args []string) { w.healthy(ts, args) },
 		// kill-daemon DAEMON...: daemons are killed with -9.
 		"kill-daemon": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, name := range args {
@@ -258,6 +270,7 @@ func (w *world) pingStop(ts *testscript.TestScript, args []string) {
 
 // end takes down what a story that failed has left.
 func (w *world) end() {
+	w.endStream()
 	for _, c := range []*exec.Cmd{w.pinger, w.daemon} {
 		if c != nil {
 			_ = c.Process.Kill()

@@ -34,6 +34,7 @@ func TestStories(t *testing.T) {
 			w := &world{root: root, namespaces: map[string]bool{}}
 			commands := w.commands()
 			maps.Copy(commands, w.traffic())
+			maps.Copy(commands, w.rates())
 			t.Run("story", func(t *testing.T) {
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},
@@ -46,6 +47,7 @@ func TestStories(t *testing.T) {
 						}
 						w.run = run
 						e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
+						e.Setenv("RUN", run)
 						e.Setenv("KUBECONFIG", w.kubeconfig())
 						e.Setenv("HOME", e.WorkDir)
 						e.Defer(w.end)
@@ -70,6 +72,18 @@ func build(t *testing.T) string {
 	return bin
 }
 
+// processes are those with the story's folder in their command line.
+func (w *world) processes() (out []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range all {
+		raw, err := os.ReadFile(p)
+		if line := strings.ReplaceAll(string(raw), "\x00", " "); err == nil && strings.Contains(line, w.dir) {
+			out = append(out, filepath.Dir(p)+" "+line)
+		}
+	}
+	return out
+}
+
 // noLeaks fails where a story has left an interface or a process behind.
 func noLeaks(t *testing.T, w *world) {
 	t.Helper()
@@ -82,12 +96,8 @@ func noLeaks(t *testing.T, w *world) {
 			t.Errorf("interface %s is left", i.Name)
 		}
 	}
-	processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, p := range processes {
-		raw, err := os.ReadFile(p)
-		if line := strings.ReplaceAll(string(raw), "\x00", " "); err == nil && strings.Contains(line, w.dir) {
-			t.Errorf("process %s is left: %s", filepath.Dir(p), line)
-		}
+	for _, p := range w.processes() {
+		t.Errorf("a process is left: %s", p)
 	}
 	if left, err := os.ReadDir(w.run); err == nil {
 		t.Errorf("run folder is left with %s", fmt.Sprint(left))

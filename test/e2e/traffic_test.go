@@ -6,12 +6,15 @@ package e2e
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
@@ -54,6 +57,41 @@ func (w *world) traffic() map[string]command {
 				}
 			}
 		},
+		// norules NAME: a namespace has none of our rules of policy routing, or has none within 30 s.
+		"norules": func(ts *testscript.TestScript, _ bool, args []string) {
+			for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) { // nothing tells a test
+				left := ""
+				ts.Check(within(args[0], func() error {
+					rules, err := netlink.RuleList(netlink.FAMILY_ALL)
+					for _, r := range rules {
+						if r.Protocol == 172 {
+							left += r.String() + "\n"
+						}
+					}
+					return err
+				}))
+				if left == "" {
+					return
+				}
+				if time.Now().After(limit) {
+					ts.Fatalf("rules are left:\n%s", left)
+				}
+			}
+		},
+		// fits NAME ADDRESS BYTES: a ping with so much data, which may not be fragmented, is answered within 30 s.
+		"fits": func(ts *testscript.TestScript, _ bool, args []string) {
+			pings(ts, args, func(said string) bool { return strings.Contains(said, "bytes from") })
+		},
+		// too-big NAME ADDRESS BYTES MTU: a ping with so much data is not answered; the sender is told the MTU within 30 s.
+		"too-big": func(ts *testscript.TestScript, _ bool, args []string) {
+			told := regexp.MustCompile(`mtu ?= ?` + args[3] + `\b`)
+			pings(ts, args, func(said string) bool {
+				if strings.Contains(said, "bytes from") {
+					ts.Fatalf("%v: answered:\n%s", args, said)
+				}
+				return told.MatchString(said)
+			})
+		},
 		// logged REGEXP: arca-network has logged such a line, or does within 30 s.
 		"logged": func(ts *testscript.TestScript, _ bool, args []string) {
 			re, err := regexp.Compile(args[0])
@@ -69,6 +107,20 @@ func (w *world) traffic() map[string]command {
 				}
 			}
 		},
+	}
+}
+
+// pings sends pings that may not be fragmented until enough is true of what ping says.
+func pings(ts *testscript.TestScript, args []string, enough func(said string) bool) {
+	for limit := time.Now().Add(patience); ; {
+		// It fails where nothing answers; what it says tells why.
+		out, _ := exec.Command("ip", "netns", "exec", args[0], "ping", "-c", "2", "-i", "0.1", "-W", "1", "-M", "do", "-s", args[2], args[1]).CombinedOutput()
+		if enough(string(out)) {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("%v: ping said:\n%s", args, out)
+		}
 	}
 }
 

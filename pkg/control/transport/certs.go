@@ -146,17 +146,27 @@ func (p *issued) write(base string, force bool) error {
 	return writeNew(base+".crt", p.certPEM, 0o644, force)
 }
 
-// writeNew never follows a link, nor lets a key be read for a moment.
-func writeNew(name string, content []byte, mode os.FileMode, force bool) error {
+// writeNew never follows a link, nor lets a key be read for a moment. What it
+// replaces is there, old or new, at every moment: somebody may be serving with it.
+func writeNew(name string, content []byte, mode os.FileMode, force bool) (err error) {
+	create := func() (*os.File, error) { return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode) }
 	if force {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+		create = func() (*os.File, error) { return os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*") } // of mode 0600
 	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	f, err := create()
 	if err != nil {
 		return err
 	}
+	if force {
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, os.Remove(f.Name()))
+			}
+		}()
+	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil || !force {
+		return err
+	}
+	return os.Rename(f.Name(), name)
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sys/unix"
 
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
@@ -280,7 +281,7 @@ func certificates(t *testing.T, dir string) (server, client *tls.Config) {
 		t.Fatal(err)
 	}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	server, err := transport.ServerTLS(transport.Files{Cert: file("server.crt"), Key: file("server.key"), CA: file("ca.crt")})
+	server, err := transport.ServerTLS(serverFiles(dir), logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +368,7 @@ func TestCertificates(t *testing.T) {
 		t.Error("force has replaced nothing")
 	}
 	for _, files := range []transport.Files{{}, {Cert: "a"}, {Cert: filepath.Join(dir, "server.crt"), Key: filepath.Join(dir, "server.key")}} {
-		if _, err := transport.ServerTLS(files); err == nil {
+		if _, err := transport.ServerTLS(files, logr.Discard()); err == nil {
 			t.Errorf("%v is enough", files)
 		}
 	}

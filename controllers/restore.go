@@ -1,0 +1,154 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/topology"
+)
+
+// restorer writes the rows of all objects to a database that is new, before
+// anybody looks at any of them: what an accepted object wants follows from the
+// object alone, while reconciling it also writes its status, which takes a
+// hundred times as long. Everything is reconciled afterwards, so it need not be
+// complete, and an object that changes meanwhile is not missed.
+type restorer struct {
+	client     client.Reader
+	northbound Northbound
+	policies   *PolicyBook
+	// then is called after the rows are written.
+	then func()
+	log  logr.Logger
+	ask  chan struct{}
+}
+
+// Ask asks for a restore. Any number of calls before it are one.
+func (r *restorer) Ask() {
+	select {
+	case r.ask <- struct{}{}:
+	default:
+	}
+}
+
+// Start runs until ctx is done. The manager calls it once its caches are filled.
+func (r *restorer) Start(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.ask:
+		}
+		from := time.Now()
+		if n, err := r.restore(ctx); err != nil {
+			r.log.Info("Rows could not be restored at once; each object does it now", "why", err.Error())
+		} else if n > 0 {
+			r.log.Info("Rows of all objects were written", "objects", n, "seconds", time.Since(from).Seconds())
+		}
+		r.then()
+	}
+}
+
+func (r *restorer) restore(ctx context.Context) (int, error) {
+	if err := r.policies.Load(ctx, r.client); err != nil {
+		return 0, err
+	}
+	var networks v1alpha1.NetworkList
+	if err := r.client.List(ctx, &networks, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, err
+	}
+	var attachments v1alpha1.AttachmentList
+	if err := r.client.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, err
+	}
+	if len(networks.Items) == 0 {
+		return 0, nil
+	}
+	if _, err := r.northbound.Update(ctx, topology.SharedOwner(), topology.Shared()); err != nil {
+		return 0, err
+	}
+	byName := map[string]*v1alpha1.Network{}
+	var wanted []owned
+	for i := range networks.Items {
+		n := &networks.Items[i]
+		byName[n.Name] = n
+		if rows, err := topology.Network(n); inForce(n, n.Status.ObservedGeneration) && err == nil {
+			wanted = append(wanted, owned{topology.NetworkOwner(n), rows})
+		}
+	}
+	if err := r.write(ctx, wanted); err != nil {
+		return 0, err
+	}
+	done := len(wanted)
+	wanted = nil
+	for i := range attachments.Items {
+		a := &attachments.Items[i]
+		n := byName[a.Spec.Network]
+		if n == nil || !inForce(a, a.Status.ObservedGeneration) {
+			continue
+		}
+		// The rows of policies come later: an endpoint must not be there before.
+		if place := r.policies.Place(a, n); len(place.Needs)+len(place.Members) > 0 || place.News {
+			continue
+		}
+		if rows, err := topology.Attachment(a, n); err == nil {
+			wanted = append(wanted, owned{topology.AttachmentOwner(a), rows})
+		}
+	}
+	return done + len(wanted), r.write(ctx, wanted)
+}
+
+// inForce tells that the status of an object says all about its rows.
+func inForce(o conditioned, observed int64) bool {
+	return o.GetDeletionTimestamp().IsZero() && observed == o.GetGeneration() && isTrue(o, v1alpha1.ConditionAccepted)
+}
+
+// owned are the rows that an owner wants.
+type owned struct {
+	owner ovnsync.Owner
+	rows  []ovnsync.Row
+}
+
+// restoreWidth is the number of owners whose rows are handed over side by side;
+// the writer commits them in groups.
+const restoreWidth = 256
+
+// write writes the rows of all, and returns one of the errors.
+func (r *restorer) write(ctx context.Context, all []owned) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	next := make(chan owned)
+	failed := make(chan error, 1)
+	var wg sync.WaitGroup
+	for range min(restoreWidth, len(all)) {
+		wg.Go(func() {
+			for o := range next {
+				if _, err := r.northbound.Update(ctx, o.owner, o.rows); err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for _, o := range all {
+		next <- o
+	}
+	close(next)
+	wg.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
