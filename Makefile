@@ -32,6 +32,7 @@ test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real 
 
 .PHONY: bench
 bench: deps ovn-root build ## Measure beside a bare client and the command line tools; SIZES=10,100 and more by ARGS.
+	hack/coredns.sh
 	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(SIZES) $(ARGS)
 
 .PHONY: fault

@@ -203,7 +203,7 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 	grant.apply(a, network)
 	a.Status.PortName = portNameOf(a)
 
-	rows, err := topology.Attachment(a)
+	rows, err := topology.Attachment(a, network)
 	if err != nil {
 		return 0, reconcile.TerminalError(err)
 	}

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -70,16 +71,9 @@ func (b *Book) tryNetwork(n *v1alpha1.Network, e *networkEntry) *Refusal {
 		return &Refusal{v1alpha1.ReasonNameConflict, fmt.Sprintf(
 			"spec.dnsName: %q is the name of network %s; choose another", name, holder)}
 	}
-	want := n.Spec.Subnets
-	if len(want) == 0 && e != nil {
-		want = e.want
-	}
-	if len(want) == 0 {
-		chosen, why := b.chooseSubnet(n.Name)
-		if why != nil {
-			return why
-		}
-		want = []v1alpha1.Subnet{chosen}
+	want, why := b.wanted(n, e)
+	if why != nil {
+		return why
 	}
 	if e != nil {
 		e.internal = n.Spec.Internal
@@ -187,7 +181,45 @@ func (b *Book) rename(network string, e *networkEntry, name string) {
 	b.names[name] = network
 }
 
-func (b *Book) chooseSubnet(network string) (v1alpha1.Subnet, *Refusal) {
+// wanted are the subnets that a spec asks for: those that it names, and for each
+// family besides them the one that the network has, or one that is free.
+func (b *Book) wanted(n *v1alpha1.Network, e *networkEntry) ([]v1alpha1.Subnet, *Refusal) {
+	families := n.Spec.IPFamilies
+	if len(families) == 0 && len(n.Spec.Subnets) == 0 {
+		if e != nil {
+			return e.want, nil
+		}
+		families = []v1alpha1.IPFamily{v1alpha1.IPv4}
+	}
+	want := slices.Clone(n.Spec.Subnets)
+	for _, f := range families {
+		of := func(s v1alpha1.Subnet) bool { return familyOf(s.CIDR) == f }
+		if slices.ContainsFunc(want, of) {
+			continue
+		}
+		if e != nil {
+			if i := slices.IndexFunc(e.want, of); i >= 0 {
+				want = append(want, e.want[i])
+				continue
+			}
+		}
+		chosen, why := b.chooseSubnet(n, f)
+		if why != nil {
+			return nil, why
+		}
+		want = append(want, chosen)
+	}
+	return want, nil
+}
+
+func familyOf(cidr string) v1alpha1.IPFamily {
+	if p, err := netip.ParsePrefix(cidr); err == nil && p.Addr().Is6() {
+		return v1alpha1.IPv6
+	}
+	return v1alpha1.IPv4
+}
+
+func (b *Book) chooseSubnet(n *v1alpha1.Network, family v1alpha1.IPFamily) (v1alpha1.Subnet, *Refusal) {
 	used := b.subnets.Prefixes()
 	for _, r := range reservedRanges {
 		used = append(used, r)
@@ -196,12 +228,25 @@ func (b *Book) chooseSubnet(network string) (v1alpha1.Subnet, *Refusal) {
 	if err != nil {
 		return v1alpha1.Subnet{}, &Refusal{v1alpha1.ReasonPoolExhausted, "reading the host's routes: " + err.Error()}
 	}
-	p, err := ipam.PickSubnet(network, append(used, routes...))
+	var p netip.Prefix
+	if family == v1alpha1.IPv6 {
+		p, err = ipam.PickSubnet6(globalID(n), append(used, routes...))
+	} else {
+		p, err = ipam.PickSubnet(n.Name, append(used, routes...))
+	}
 	if err != nil {
 		return v1alpha1.Subnet{}, &Refusal{v1alpha1.ReasonPoolExhausted, fmt.Sprintf(
-			"spec.subnets: no default subnet is free (%v); name one", err)}
+			"spec.subnets: no default %s subnet is free (%v); name one", family, err)}
 	}
 	return v1alpha1.Subnet{CIDR: p.String()}, nil
+}
+
+// globalID is as random as the network's UID, which it is made of: nothing needs
+// to be kept but the subnet itself, in status.
+func globalID(n *v1alpha1.Network) (id [5]byte) {
+	sum := sha256.Sum256([]byte("arca/ula/" + n.UID))
+	copy(id[:], sum[:])
+	return id
 }
 
 // restoreNetwork enters what a status says, before anything is granted.

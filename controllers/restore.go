@@ -99,7 +99,7 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 		if place := r.policies.Place(a, n); len(place.Needs)+len(place.Members) > 0 || place.News {
 			continue
 		}
-		if rows, err := topology.Attachment(a); err == nil {
+		if rows, err := topology.Attachment(a, n); err == nil {
 			wanted = append(wanted, owned{topology.AttachmentOwner(a), rows})
 		}
 	}

@@ -29,6 +29,8 @@ type NorthboundSource interface {
 // HostSource is this host's ports with their events.
 type HostSource interface {
 	HostPorts
+	// Chassis is OVN's name of this host, empty while it is not known.
+	Chassis() string
 	Subscribe(fn func(vnet.Event))
 }
 
@@ -41,6 +43,8 @@ type Options struct {
 	NAT NAT
 	// Sockets tells what of the host's own ports and addresses is used. May be nil.
 	Sockets HostSockets
+	// Names is what answers containers that ask for names. Nil: nobody does.
+	Names NameServer
 	// Node is this host's name.
 	Node string
 	// HostRoutes gives the ranges that this host routes elsewhere; no subnet
@@ -91,13 +95,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	host := &PortReconciler{Client: c, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
 		Node: o.Node, Trigger: ports, Workers: o.Workers, Sockets: o.Sockets}
 	book.node = o.Node
-	uplinkPort := &UplinkReconciler{Client: c, Ports: o.Ports, Trigger: uplink}
+	uplinkPort := &UplinkReconciler{Client: c, Ports: o.Ports, Northbound: o.Northbound, Chassis: o.Ports.Chassis, Trigger: uplink}
 	attachment := &AttachmentReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 		Policies: policyBook, PolicyTrigger: policies, Trigger: attachments, Networks: networks, Workers: o.Workers}
 	reconcilers := []interface {
 		SetupWithManager(ctrl.Manager) error
 	}{
-		&TopologyReconciler{Northbound: o.Northbound, Trigger: shared, OnChanged: everyNetwork.Ask},
+		&TopologyReconciler{Northbound: o.Northbound, Trigger: shared, OnChanged: func() {
+			everyNetwork.Ask()
+			uplink.Enqueue(topology.UplinkInterface)
+		}},
 		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Policies: policies, Workers: max(1, o.Workers/4)},
 		attachment,
@@ -117,8 +124,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			}
 		})
 	}
+	if o.Names != nil {
+		uplinkPort.OnPort = o.Names.Rebind
+		reconcilers = append(reconcilers, &NameReconciler{Client: c, Names: o.Names})
+	}
 	lookAtAll := func() {
 		shared.Enqueue(topology.SharedOwner().Name)
+		uplink.Enqueue(topology.UplinkInterface)
 		policies.Enqueue(allPolicies)
 		everyNetwork.Ask()
 		everyAttachment.Ask()
@@ -151,6 +163,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			restore.Ask()
 		case e.All:
 			lookAtAll()
+		case e.Owner == topology.UplinkOwner():
+			uplink.Enqueue(topology.UplinkInterface)
 		case e.Owner.Kind == topology.KindTopology:
 			shared.Enqueue(topology.SharedOwner().Name)
 		case e.Owner.Kind == topology.KindNetwork:

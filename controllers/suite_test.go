@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -27,6 +28,7 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/hostport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
@@ -129,10 +131,17 @@ func (w *world) run(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	names, err := dns.New(dns.Options{
+		Records: dns.NewRecords(), Interface: topology.UplinkInterface, Addresses: topology.UplinkAddresses(),
+		ResolvConf: filepath.Join(t.TempDir(), "resolv.conf"), Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := w.reconcilers
-	o.Northbound, o.Ports, o.Node = northbound, ports, "test"
-	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
+	o.Northbound, o.Ports, o.Names, o.Node = northbound, ports, names, "test"
+	uplink := topology.UplinkAddresses()
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -147,6 +156,7 @@ func (w *world) run(t *testing.T) {
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
 	g.Go(func() error { return rules.Run(ctx) })
+	g.Go(func() error { return names.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	w.stop = func() {
 		cancel()
@@ -274,6 +284,16 @@ func (w *world) delete(t *testing.T, o client.Object) {
 func (w *world) nb(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := ovnd.Tool(t.Context(), w.options, "ovn-nbctl", append([]string{"--db=" + w.stack.Endpoints().NB}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// vsctl runs ovs-vsctl.
+func (w *world) vsctl(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := ovnd.Tool(t.Context(), w.options, "ovs-vsctl", append([]string{"--db=" + w.stack.Endpoints().OVS}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

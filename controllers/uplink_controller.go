@@ -20,17 +20,22 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
-// UplinkReconciler keeps this host's own port on the join switch, and the
-// host's routes to the subnets of all networks through it. However many
-// networks change at once, it is one request.
+// UplinkReconciler keeps this host's own port on the join switch, the router
+// bound to this host there, and the host's routes to the subnets of all networks
+// through it. However many networks change at once, it is one request.
 type UplinkReconciler struct {
-	Client client.Reader
-	Ports  HostPorts
+	Client     client.Reader
+	Ports      HostPorts
+	Northbound Northbound
+	// Chassis is OVN's name of this host, which is known once a port was made.
+	Chassis func() string
 	// Trigger asks for the port to be looked at.
 	Trigger *Trigger
 	// Guarded tells whether the host's rules are in force. Without them the port
 	// is not made: it would let containers reach all of the host. Nil: it is.
 	Guarded func() bool
+	// OnPort is called when the port is as it should be, perhaps made anew. May be nil.
+	OnPort func()
 }
 
 // SetupWithManager registers the reconciler.
@@ -66,5 +71,11 @@ func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	_, err := r.Ports.Update(ctx, uplinkPort(networks.Items))
+	if err == nil && r.OnPort != nil {
+		r.OnPort()
+	}
+	if err == nil {
+		_, err = r.Northbound.Update(ctx, topology.UplinkOwner(), topology.Uplink(r.Chassis()))
+	}
 	return settle(ctrl.Result{}, err)
 }

@@ -29,7 +29,7 @@ const uplinkMetric = 2048
 // hosts without.
 func uplinkPort(networks []v1alpha1.Network) vnet.Port {
 	p := vnet.Port{
-		Owner:     vnet.Owner{Kind: topology.KindTopology, Name: topology.UplinkInterface, UID: topology.UplinkInterface},
+		Owner:     vnet.Owner(topology.UplinkOwner()),
 		Type:      vnet.Internal,
 		Name:      topology.UplinkInterface,
 		IfaceID:   topology.UplinkPortName,

@@ -4,7 +4,9 @@
 set -eu
 declare -A package=(
 	[debootstrap]=debootstrap [ip]=iproute2 [ping]=iputils-ping [nft]=nftables [iperf3]=iperf3
-	[tcpdump]=tcpdump [ethtool]=ethtool [curl]=curl [gcc]=gcc [unshare]=util-linux [ps]=procps
+	[tcpdump]=tcpdump [ethtool]=ethtool [curl]=curl [gcc]=gcc [unshare]=util-linux [ps]=procps [dig]=bind9-dnsutils
+	[dnsmasq]=dnsmasq-base [dnsperf]=dnsperf
+	[udhcpc]=udhcpc [dhclient]=isc-dhcp-client
 )
 missing=()
 for command in "${!package[@]}"; do

@@ -88,12 +88,13 @@ type Container struct {
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9][a-zA-Z0-9_.-]*$')",message="must consist of letters, digits, '_', '.' and '-', and start with a letter or digit"
 	Name string `json:"name,omitempty"`
-	// aliases are further names in DNS. Not supported yet.
+	// aliases are further names in DNS, such as the container's host name. Any
+	// number of containers can have one alias: it stands for all of them.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.size() == 0",message="not supported yet; leave it out"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, a.matches('^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$') && !a.contains('..'))",message="must hold names of letters, digits, '_', '-' and '.', that start and end with a letter, a digit or '_'"
 	Aliases []string `json:"aliases,omitempty"`
 }
 

@@ -8,9 +8,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // NetworkSpec is what a network should be.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.subnets) || self.subnets.size() < 2 || cidr(self.subnets[0].cidr).ip().family() != cidr(self.subnets[1].cidr).ip().family()",fieldPath=".subnets",message="at most one IPv4 and one IPv6 subnet are allowed"
-// +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || !has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
-// +kubebuilder:validation:XValidation:rule="!has(self.dns)",fieldPath=".dns",message="not supported yet; leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.dhcp)",fieldPath=".dhcp",message="not supported yet; leave it out"
+// +kubebuilder:validation:XValidation:rule="!has(self.mtu) || self.mtu >= 1280 || ((!has(self.subnets) || self.subnets.all(s, cidr(s.cidr).ip().family() == 4)) && (!has(self.ipFamilies) || !('IPv6' in self.ipFamilies)))",fieldPath=".mtu",message="a network with an IPv6 subnet needs an mtu of at least 1280"
+// +kubebuilder:validation:XValidation:rule="!has(self.subnets) || !has(self.ipFamilies) || self.subnets.all(s, (cidr(s.cidr).ip().family() == 4 ? 'IPv4' : 'IPv6') in self.ipFamilies)",fieldPath=".subnets",message="a subnet is of a family that ipFamilies leaves out; name the family there, or leave ipFamilies out"
+// +kubebuilder:validation:XValidation:rule="!has(self.dns) || !has(self.dns.upstreams) || self.dns.upstreams.size() == 0 || !has(self.internal) || !self.internal",fieldPath=".dns.upstreams",message="an internal network asks nobody outside; leave it out"
 // +kubebuilder:validation:XValidation:rule="!has(self.internal) || !self.internal || !has(self.egress) || !has(self.egress.mode) || self.egress.mode == 'None'",fieldPath=".egress.mode",message="an internal network has no way out: set None, leave egress out, or set internal to false"
 type NetworkSpec struct {
 	// dnsName is the network's name for people and in DNS. It is unique among
@@ -21,9 +21,18 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$')",message="must consist of letters, digits, '-', '_' and '.', and start and end with a letter or digit"
 	DNSName string `json:"dnsName,omitempty"`
 
+	// ipFamilies are the address families of the network: IPv4, IPv6 or both.
+	// For a family without a subnet in subnets one that is free is chosen,
+	// written to status.subnets and kept; for IPv6 a /64 of the unique local
+	// range (RFC 4193). Default: those of subnets, or else IPv4.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	IPFamilies []IPFamily `json:"ipFamilies,omitempty"`
+
 	// subnets are the network's address ranges: none, one IPv4, one IPv6, or
-	// one of each. Without any, an IPv4 subnet that is free is chosen, written
-	// to status.subnets and kept.
+	// one of each.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=2
@@ -48,11 +57,13 @@ type NetworkSpec struct {
 	// +kubebuilder:validation:Maximum=65521
 	MTU *int32 `json:"mtu,omitempty"`
 
-	// dns configures name resolution. Not supported yet.
+	// dns configures name resolution at the gateway, port 53: the names of the
+	// network's containers, bare and below dnsName, and forwarding of all others.
 	// +optional
 	DNS *NetworkDNS `json:"dns,omitempty"`
 
-	// dhcp configures address assignment by DHCP. Not supported yet.
+	// dhcp configures address assignment by DHCP, IPv4 and IPv6, for endpoints
+	// that ask, such as VMs: they are given what their attachment's status says.
 	// +optional
 	DHCP *NetworkDHCP `json:"dhcp,omitempty"`
 
@@ -60,6 +71,17 @@ type NetworkSpec struct {
 	// +optional
 	Egress *NetworkEgress `json:"egress,omitempty"`
 }
+
+// IPFamily is a family of addresses.
+//
+// +kubebuilder:validation:Enum=IPv4;IPv6
+type IPFamily string
+
+// Families of addresses.
+const (
+	IPv4 IPFamily = "IPv4"
+	IPv6 IPFamily = "IPv6"
+)
 
 // Subnet is one address range of a network.
 //
@@ -108,17 +130,21 @@ type NetworkDNS struct {
 	// enabled turns the network's name server on. Default: true.
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
-	// upstreams answer what is not a name of ours. Default: the host's.
+	// upstreams answer what is not a name of ours, the first first. They are
+	// asked by the host. Default: the host's own, from its resolv.conf.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
-	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(u, isIP(u))",message="must hold IP addresses of name servers, for example 192.0.2.53"
 	Upstreams []string `json:"upstreams,omitempty"`
-	// search domains of the network's endpoints.
+	// search domains of the network's endpoints, after the network's own name,
+	// for those who write their resolv.conf, and by DHCP for IPv4.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.all(d, d.matches('^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?([.][A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$'))",message="must hold domain names without a dot at the end, for example corp.example.com"
 	Search []string `json:"search,omitempty"`
 }
 
@@ -127,6 +153,12 @@ type NetworkDHCP struct {
 	// enabled turns DHCP on. Default: false.
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
+	// leaseSeconds is how long an endpoint may go without asking again.
+	// Default: 3600.
+	// +optional
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	LeaseSeconds int32 `json:"leaseSeconds,omitempty"`
 }
 
 // EgressMode is how traffic leaves a network.
@@ -214,6 +246,25 @@ func (n *Network) EffectiveDNSName() string {
 		return n.Spec.DNSName
 	}
 	return n.Name
+}
+
+// ServesNames tells whether the network has a name server.
+func (n *Network) ServesNames() bool {
+	return n.Spec.DNS == nil || n.Spec.DNS.Enabled == nil || *n.Spec.DNS.Enabled
+}
+
+// DefaultLeaseSeconds is the lease of a network that names none.
+const DefaultLeaseSeconds = 3600
+
+// ServesDHCP tells whether the network answers DHCP.
+func (n *Network) ServesDHCP() bool { return n.Spec.DHCP != nil && n.Spec.DHCP.Enabled }
+
+// EffectiveLease is spec.dhcp.leaseSeconds or the default, in seconds.
+func (n *Network) EffectiveLease() int {
+	if n.Spec.DHCP != nil && n.Spec.DHCP.LeaseSeconds != 0 {
+		return int(n.Spec.DHCP.LeaseSeconds)
+	}
+	return DefaultLeaseSeconds
 }
 
 // DefaultMTU is the MTU in bytes of a network that names none.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/health"
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
@@ -26,7 +27,7 @@ import (
 
 // newMonitor registers the components, in the order in which people read them.
 func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.Store, daemons *ovnd.Stack,
-	northbound *ovnsync.Syncer, ports *vnet.Manager, rules *nat.Manager,
+	northbound *ovnsync.Syncer, ports *vnet.Manager, rules *nat.Manager, names *dns.Server,
 ) (*health.Monitor, error) {
 	var storeCheck func(context.Context) error
 	if api != nil {
@@ -48,7 +49,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.OpenVSwitchCheck(ports),
 		health.DatapathCheck(ports),
 		health.DaemonsCheck(components),
-		health.NotInUse(health.DNS),
+		health.DNSCheck(names.Check),
 		health.NATCheck(rules),
 		health.DiskCheck(o.stateDir),
 	)

@@ -37,6 +37,7 @@ type options struct {
 	vsockAllowCID []uint
 
 	workers   int
+	dnsRate   int
 	metrics   string
 	health    string
 	pprof     string
@@ -98,6 +99,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.tls.CA, "tls-client-ca", "", "authority of the certificates of the control API's clients over TCP")
 	f.UintSliceVar(&o.vsockAllowCID, "vsock-allow-cid", nil, "vsock context ids that may connect beside the host's, 2")
 	f.IntVar(&o.workers, "workers", 64, "attachments worked on side by side")
+	f.IntVar(&o.dnsRate, "dns-queries-per-second", 10000, "names that one container address may ask for, and a tenth of it from other servers; what is more is dropped; 0 is no limit")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
 	f.StringVar(&o.health, "health-bind-address", "0", "address of /healthz and /readyz, for example 127.0.0.1:8081; 0 is off; the embedded API serves the same as "+health.Path)
 	f.StringVar(&o.pprof, "pprof-bind-address", "", "address of /debug/pprof, on the loopback, for example 127.0.0.1:6060; empty is off")
@@ -116,6 +118,9 @@ func (o *options) validate() error {
 	}
 	if o.workers < 1 || o.workers > 1024 {
 		return fmt.Errorf("--workers: %d: must be 1 to 1024", o.workers)
+	}
+	if o.dnsRate < 0 {
+		return fmt.Errorf("--dns-queries-per-second: %d: must be 0 or more", o.dnsRate)
 	}
 	if o.verbosity < 0 || o.verbosity > 1 {
 		return fmt.Errorf("--verbosity: %d: must be 0 or 1", o.verbosity)

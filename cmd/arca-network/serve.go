@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
@@ -18,11 +17,13 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/hostport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
@@ -73,8 +74,12 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	uplink := []netip.Addr{netip.MustParsePrefix(topology.UplinkAddress).Addr(), netip.MustParsePrefix(topology.UplinkAddress6).Addr()}
+	uplink := topology.UplinkAddresses()
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log.WithName("nat")})
+	if err != nil {
+		return err
+	}
+	names, err := o.newNameServer(log)
 	if err != nil {
 		return err
 	}
@@ -82,7 +87,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, rules)
+	monitor, err := o.newMonitor(log, config, api, daemons, northbound, ports, rules, names)
 	if err != nil {
 		return err
 	}
@@ -100,6 +105,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 		Ports:      ports,
 		NAT:        rules,
 		Sockets:    hostport.Host{Except: uplink},
+		Names:      names,
 		Node:       o.node,
 		HostRoutes: vnet.HostRoutes,
 		Workers:    o.workers,
@@ -121,6 +127,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return northbound.Run(ctx) })
 	g.Go(func() error { return ports.Run(ctx) })
 	g.Go(func() error { return rules.Run(ctx) })
+	g.Go(func() error { return names.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })
 	g.Go(func() error { return server.Run(ctx, listeners...) })
 	g.Go(func() error { return monitor.Run(ctx) })
@@ -205,6 +212,20 @@ func (o *options) daemonOptions(log logr.Logger) ovnd.Options {
 		RunDir: o.runDir,
 		Log:    log.WithName("ovnd"),
 	}
+}
+
+func (o *options) newNameServer(log logr.Logger) (*dns.Server, error) {
+	return dns.New(dns.Options{
+		Records:          dns.NewRecords(),
+		Interface:        topology.UplinkInterface,
+		Addresses:        topology.UplinkAddresses(),
+		ResolvConf:       "/etc/resolv.conf",
+		QueriesPerSecond: o.dnsRate,
+		// Others are asked on a container's behalf a tenth as often.
+		ForwardsPerSecond: (o.dnsRate + 9) / 10,
+		Registerer:        metrics.Registry,
+		Log:               log.WithName("dns"),
+	})
 }
 
 func (o *options) newManager(config *rest.Config, log logr.Logger) (ctrl.Manager, error) {

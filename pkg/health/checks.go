@@ -160,6 +160,14 @@ func daemons(components []ovnd.Component) Measurement {
 	return Measurement{Message: strings.Join(said, ", ")}
 }
 
+// DNSCheck looks whether the names of containers are served.
+func DNSCheck(check func(context.Context) error) Check {
+	return Check{
+		Name: DNS, StillWorks: withoutControl, Every: 5 * time.Second,
+		Measure: func(ctx context.Context) Measurement { return Measurement{Err: check(ctx)} },
+	}
+}
+
 // How much of the state folder's disk must be free. The databases are rewritten
 // in full now and then, and so need their own size once more.
 const (

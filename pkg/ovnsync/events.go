@@ -29,9 +29,10 @@ type echoes struct {
 }
 
 type expectation struct {
-	hash    uint64
-	columns []string
-	keys    []string
+	hash       uint64
+	columns    []string
+	references []string
+	keys       []string
 }
 
 func newEchoes(s *session, emit func(Event)) *echoes {
@@ -44,7 +45,7 @@ func (e *echoes) expect(p *plan) {
 	defer e.mu.Unlock()
 	for _, r := range p.settled {
 		if r.uuid != "" {
-			e.expected[r.uuid] = expectationOf(r.row, r.ids)
+			e.expected[r.uuid] = expectationOf(r)
 		}
 	}
 	for _, r := range p.removed {
@@ -58,7 +59,7 @@ func (e *echoes) committed(p *plan, results []ovsdb.OperationResult) {
 	defer e.mu.Unlock()
 	for _, r := range p.settled {
 		if r.uuid == "" && r.op < len(results) {
-			e.expected[results[r.op].UUID.GoUUID] = expectationOf(r.row, r.ids)
+			e.expected[results[r.op].UUID.GoUUID] = expectationOf(r)
 		}
 	}
 }
@@ -72,36 +73,39 @@ func (e *echoes) failed(p *plan) {
 	}
 }
 
-func expectationOf(row Row, ids map[string]string) expectation {
-	keys := make([]string, 0, len(ids))
-	for k := range ids {
+func expectationOf(r settled) expectation {
+	keys := make([]string, 0, len(r.ids))
+	for k := range r.ids {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	x := expectation{columns: row.Columns, keys: keys}
-	x.hash = x.of(row.Model, ids)
+	x := expectation{columns: r.row.Columns, keys: keys}
+	for _, ref := range r.row.References {
+		x.references = append(x.references, ref.Column)
+	}
+	x.hash = x.of(r.row.Model, r.ids, func(c string) string { return r.refs[c] })
 	return x
 }
 
-// of hashes what a row holds in the columns and keys that are ours.
-func (x expectation) of(m model.Model, ids map[string]string) uint64 {
+// is tells whether a row holds what it should in the columns and keys that are ours.
+func (x expectation) is(e existing) bool { return x.hash == x.of(e.model, e.ids(), e.reference) }
+
+// of hashes what a row holds in them.
+func (x expectation) of(m model.Model, ids map[string]string, reference func(column string) string) uint64 {
 	h := fnv.New64a()
 	for _, c := range x.columns {
 		v := ovsdbconn.Column(m, c)
-		if !v.IsValid() {
-			continue
+		if v = reflect.Indirect(v); !v.IsValid() {
+			continue // no such column, or an optional value that is not set
 		}
 		value := v.Interface()
 		if set, ok := value.([]string); ok {
 			value = slices.Sorted(slices.Values(set))
 		}
-		if v.Kind() == reflect.Pointer {
-			value = nil // or what it points to, not where it lies
-			if !v.IsNil() {
-				value = v.Elem().Interface()
-			}
-		}
 		fmt.Fprintf(h, "%s=%v\n", c, value) // maps are printed in order
+	}
+	for _, c := range x.references {
+		fmt.Fprintf(h, "%s=%s\n", c, reference(c))
 	}
 	for _, k := range x.keys {
 		fmt.Fprintf(h, "%s=%s\n", k, ids[k])
@@ -147,10 +151,10 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	e.mu.Lock()
 	want, known := e.expected[row.uuid]
 	e.mu.Unlock()
-	if known && want.hash != want.of(now, row.ids()) {
+	if known && !want.is(row) {
 		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
 	}
-	for _, set := range []string{"ports", "policies", "static_routes", "acls", "bands", "addresses"} {
+	for _, set := range []string{"ports", "policies", "static_routes", "acls", "load_balancer", "gateway_chassis", "bands", "addresses"} {
 		e.losses(old.set(set), row, set)
 	}
 }

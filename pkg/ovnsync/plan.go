@@ -46,6 +46,7 @@ type settled struct {
 	op   int
 	row  Row
 	ids  map[string]string
+	refs map[string]string // by column
 }
 
 func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
@@ -169,9 +170,15 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 			return err
 		}
 	}
+	refs := p.references(row)
+	for c, target := range refs {
+		if target != "" {
+			values[c] = ovsdbconn.Reference(target)
+		}
+	}
 	ids := identity(owner, row)
 	values["external_ids"] = ovsdbconn.Pairs(ids)
-	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids})
+	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids, refs: refs})
 	p.pending[table+"\x00"+row.ID] = inserted{name: name, op: len(p.ops)}
 	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: values})
 	for _, m := range row.Members {
@@ -193,13 +200,23 @@ func (p *plan) correct(owner Owner, e existing, row Row) error {
 			}
 		}
 	}
+	refs := p.references(row)
+	for c, target := range refs {
+		switch have := e.reference(c); {
+		case have == target:
+		case target == "":
+			values[c] = ovsdb.OvsSet{}
+		default:
+			values[c] = ovsdbconn.Reference(target)
+		}
+	}
 	ids, have := identity(owner, row), e.ids()
 	merged := maps.Clone(have)
 	maps.Copy(merged, ids)
 	if !maps.Equal(merged, have) {
 		values["external_ids"] = ovsdbconn.Pairs(merged)
 	}
-	p.settled = append(p.settled, settled{uuid: e.uuid, row: row, ids: ids})
+	p.settled = append(p.settled, settled{uuid: e.uuid, row: row, ids: ids, refs: refs})
 	if whole := wholeColumn(row); whole != "" {
 		keep := ovsdbconn.Set(row.Model, whole)
 		for _, v := range e.set(whole) {
@@ -222,6 +239,22 @@ func (p *plan) correct(owner Owner, e existing, row Row) error {
 		}
 	}
 	return nil
+}
+
+// references finds the UUIDs that a row's references should hold, by column;
+// empty where there is no such row yet.
+func (p *plan) references(row Row) map[string]string {
+	refs := map[string]string{}
+	for _, r := range row.References {
+		refs[r.Column] = ""
+		if r.ID == "" {
+			continue
+		}
+		if e, found := p.view.row(r.Table, r.ID); found {
+			refs[r.Column] = e.uuid
+		}
+	}
+	return refs
 }
 
 // remove takes a row out of the sets that it is in, and deletes it.

@@ -47,10 +47,24 @@ type Row struct {
 	// Needs lists rows that must be there, or be made in the same transaction,
 	// for this one to be written: what protects a port before the port.
 	Needs []Reference
+
+	// References are columns that hold a reference to a row of another owner.
+	// They are enforced like Columns, in which they are not named.
+	References []ColumnReference
 }
 
 // Reference names a row.
 type Reference struct{ Table, ID string }
+
+// ColumnReference is a column of one reference to another row: the DHCP_Options
+// of its Network in a port. It is empty while that row is not there; who makes
+// it has to ask for those that refer to it to be looked at.
+type ColumnReference struct {
+	// Column is the column that holds it.
+	Column string
+	// Table and ID name the row referred to. The empty ID is no row.
+	Table, ID string
+}
 
 // Member is one value in a set column of another row, which may belong to
 // another owner: the port of an Attachment in Logical_Switch.ports of its

@@ -26,6 +26,7 @@ var monitored = map[string]model.Model{
 	nbdb.LogicalRouterTable:            &nbdb.LogicalRouter{},
 	nbdb.LogicalRouterPortTable:        &nbdb.LogicalRouterPort{},
 	nbdb.LogicalRouterPolicyTable:      &nbdb.LogicalRouterPolicy{},
+	nbdb.GatewayChassisTable:           &nbdb.GatewayChassis{},
 	nbdb.LogicalRouterStaticRouteTable: &nbdb.LogicalRouterStaticRoute{},
 	nbdb.AddressSetTable:               &nbdb.AddressSet{},
 	nbdb.PortGroupTable:                &nbdb.PortGroup{},

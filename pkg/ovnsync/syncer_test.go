@@ -208,6 +208,60 @@ func (f *fixture) tool(t testing.TB, name string, args ...string) string {
 	return out
 }
 
+// TestOptional: a value behind a pointer is compared as a value.
+func TestOptional(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	rows := func(protocol string) []ovnsync.Row {
+		return []ovnsync.Row{{ID: "lb", Model: &nbdb.LoadBalancer{Name: "lb", Protocol: &protocol}, Columns: []string{"name", "protocol"}}}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), rows("tcp")))
+	must(t, false)(f.Update(ctx, network("n1"), rows("tcp")))
+	f.tool(t, "ovn-nbctl", "set", "Load_Balancer", "lb", "external_ids:theirs=yes")
+	f.tool(t, "ovn-nbctl", "set", "Load_Balancer", "lb", "protocol=udp")
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == network("n1") })
+	f.nothing(t)
+	must(t, true)(f.Update(ctx, network("n1"), rows("tcp")))
+	f.nothing(t)
+}
+
+// TestReferences: a column refers to another owner's row once that is there,
+// also after somebody took the reference or the row away.
+func TestReferences(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	with := func(id string) []ovnsync.Row {
+		rows := portRow("n1", "p1")
+		rows[0].References = []ovnsync.ColumnReference{{Column: "dhcpv4_options", Table: nbdb.DHCPOptionsTable, ID: id}}
+		return rows
+	}
+	options := []ovnsync.Row{{ID: "dhcp", Model: &nbdb.DHCPOptions{Cidr: "10.0.0.0/24"}, Columns: []string{"cidr"}}}
+	refers := func(want bool) {
+		t.Helper()
+		if got := f.tool(t, "ovn-nbctl", "get", "Logical_Switch_Port", "p1", "dhcpv4_options"); (got != "[]") != want {
+			t.Errorf("dhcpv4_options = %s", got)
+		}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), switchRow("n1")))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(false)
+	must(t, true)(f.Update(ctx, network("options"), options))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	must(t, false)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	f.nothing(t)
+	f.tool(t, "ovn-nbctl", "clear", "Logical_Switch_Port", "p1", "dhcpv4_options")
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == attachment("p1") && strings.HasPrefix(e.Reason, "a row") })
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	must(t, true)(f.Delete(ctx, network("options"))) // takes the reference along
+	refers(false)
+	must(t, true)(f.Update(ctx, network("options"), options))
+	must(t, true)(f.Update(ctx, attachment("p1"), with("dhcp")))
+	refers(true)
+	must(t, true)(f.Update(ctx, attachment("p1"), with("")))
+	must(t, false)(f.Update(ctx, attachment("p1"), with("")))
+	refers(false)
+}
+
 // TestForeign: rows of others are never touched, edits of ours are reported
 // and put back.
 func TestForeign(t *testing.T) {

@@ -33,6 +33,15 @@ func (e existing) owner() Owner {
 // set returns the values of a set column as strings.
 func (e existing) set(name string) []string { return ovsdbconn.Set(e.model, name) }
 
+// reference returns the value of a column of one optional reference.
+func (e existing) reference(column string) string {
+	v := ovsdbconn.Column(e.model, column)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return ""
+	}
+	return v.Elem().String()
+}
+
 // view reads the cache through its indexes.
 type view struct {
 	conn   *ovsdbconn.Conn

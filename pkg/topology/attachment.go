@@ -18,12 +18,12 @@ func AttachmentOwner(a *v1alpha1.Attachment) ovnsync.Owner {
 	return ovnsync.Owner{Kind: KindAttachment, Name: a.Name, UID: string(a.UID)}
 }
 
-// Attachment returns the rows of an attachment whose addresses are in its
-// status: one port, on its network's switch and in its network's port group,
+// Attachment returns the rows of an attachment of a network, whose addresses
+// are in its status: one port, on the network's switch and in its port group,
 // which is the first of them, and its limits.
 // Port security lets only its own MAC and IP addresses in; OVN adds the IPv6
 // link-local address of the MAC by itself.
-func Attachment(a *v1alpha1.Attachment) ([]ovnsync.Row, error) {
+func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	if a.Status.MAC == "" || len(a.Status.Addresses) == 0 {
 		return nil, fmt.Errorf("attachment %s: status.mac or status.addresses is empty", a.Name)
 	}
@@ -43,7 +43,8 @@ func Attachment(a *v1alpha1.Attachment) ([]ovnsync.Row, error) {
 			Addresses:    []string{addresses},
 			PortSecurity: []string{addresses},
 		},
-		Columns: []string{"name", "type", "addresses", "port_security"},
+		Columns:    []string{"name", "type", "addresses", "port_security"},
+		References: dhcpReferences(n),
 		Members: []ovnsync.Member{
 			{Table: nbdb.LogicalSwitchTable, ID: switchID(a.Spec.Network), Column: "ports"},
 			{Table: nbdb.PortGroupTable, ID: portGroupID(a.Spec.Network), Column: "ports"},

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 )
 
 // Names and addresses of the rows that all networks share.
@@ -59,6 +61,11 @@ const (
 	KindAttachment = "Attachment"
 )
 
+// UplinkOwner owns what binds the router to this host, in all targets.
+func UplinkOwner() ovnsync.Owner {
+	return ovnsync.Owner{Kind: KindTopology, Name: UplinkInterface, UID: UplinkInterface}
+}
+
 // UplinkMAC is the MAC address of UplinkInterface.
 func UplinkMAC() net.HardwareAddr { return systemMAC("uplink") }
 
@@ -81,14 +88,24 @@ func PortGroupName(network types.UID) string {
 func routerPortName(network string) string       { return "arca-rtr-" + network }
 func switchRouterPortName(network string) string { return "arca-sw-" + network }
 
+// nameServerName is the name of the load balancer to the name server.
+func nameServerName(network, protocol string) string { return "arca-dns-" + protocol + "-" + network }
+
 // Row IDs.
 func switchID(network string) string           { return "network/" + network }
 func portGroupID(network string) string        { return "network/" + network }
 func routerPortID(network string) string       { return "network/" + network }
 func switchRouterPortID(network string) string { return "network/" + network }
-func portID(uid types.UID) string              { return "attachment/" + string(uid) }
+func nameServerID(network, protocol string) string {
+	return "dns/" + protocol + "/" + network
+}
+func dhcpID(network, column string) string { return column + "/" + network }
+func portID(uid types.UID) string          { return "attachment/" + string(uid) }
 
-const sharedID = "shared"
+const (
+	sharedID = "shared"
+	joinID   = "join"
+)
 
 // systemMAC derives a locally administered unicast MAC for something that is
 // not an endpoint. Its first byte, 0a, differs from the 02 of endpoints.

@@ -25,7 +25,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	}
 	router := ovnsync.Row{
 		ID:      routerPortID(n.Name),
-		Columns: []string{"name", "mac", "networks"},
+		Columns: []string{"name", "mac", "networks", "ipv6_ra_configs"},
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
 	}
 	model := &nbdb.LogicalRouterPort{Name: routerPortName(n.Name), MAC: RouterMAC(n.Name).String()}
@@ -41,6 +41,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		model.Networks = append(model.Networks, netip.PrefixFrom(gateway, cidr.Bits()).String())
 		subnets, gateways, internal := AddressSetSubnets4, AddressSetGateways4, AddressSetInternal4
 		if cidr.Addr().Is6() {
+			model.Ipv6RaConfigs = routerAdvertisement(n)
 			subnets, gateways, internal = AddressSetSubnets6, AddressSetGateways6, AddressSetInternal6
 		}
 		if n.Spec.Internal {
@@ -67,5 +68,12 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		routerSwitchPort(switchRouterPortID(n.Name), switchRouterPortName(n.Name), model.Name,
 			ovnsync.Member{Table: nbdb.LogicalSwitchTable, ID: switchID(n.Name), Column: "ports"}),
 	}
-	return append(rows, networkACLs(n)...), nil
+	rows = append(rows, networkACLs(n)...)
+	if n.ServesNames() {
+		rows = append(rows, nameServer(n)...)
+	}
+	if n.ServesDHCP() {
+		rows = append(rows, dhcpOptions(n)...)
+	}
+	return rows, nil
 }

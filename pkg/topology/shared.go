@@ -48,7 +48,7 @@ func Shared() []ovnsync.Row {
 			Columns: []string{"name"},
 		},
 		{
-			ID: "join",
+			ID: joinID,
 			Model: &nbdb.LogicalRouterPort{
 				Name:     routerPort,
 				MAC:      systemMAC("join").String(),
@@ -57,7 +57,7 @@ func Shared() []ovnsync.Row {
 			Columns: []string{"name", "mac", "networks"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
 		},
-		routerSwitchPort("join", JoinSwitchName+"-sw", routerPort,
+		routerSwitchPort(joinID, JoinSwitchName+"-sw", routerPort,
 			ovnsync.Member{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}),
 		{
 			ID: "uplink",
@@ -98,6 +98,26 @@ func Shared() []ovnsync.Row {
 			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
 		RouterPolicy("host-ip6", priorityIsolation,
 			"ip6.src == $"+AddressSetSubnets6+" && ip6.dst == "+JoinCIDR6, nbdb.LogicalRouterPolicyActionDrop))
+}
+
+// Uplink returns the row that binds the router's port on the join switch to the
+// host of that name: only a router with such a port balances load (nameServer).
+// It is no row of Shared, for it is the host that knows its name.
+func Uplink(chassis string) []ovnsync.Row {
+	if chassis == "" { // whoever runs the daemons has not given it one
+		return nil
+	}
+	return []ovnsync.Row{{
+		ID:      joinID,
+		Model:   &nbdb.GatewayChassis{Name: JoinSwitchName, ChassisName: chassis, Priority: 1},
+		Columns: []string{"name", "chassis_name", "priority"},
+		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterPortTable, ID: joinID, Column: "gateway_chassis"}},
+	}}
+}
+
+// UplinkAddresses are the host's addresses on the join switch.
+func UplinkAddresses() []netip.Addr {
+	return []netip.Addr{netip.MustParsePrefix(UplinkAddress).Addr(), netip.MustParsePrefix(UplinkAddress6).Addr()}
 }
 
 // hostPart is the address of a prefix.

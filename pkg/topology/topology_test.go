@@ -57,6 +57,7 @@ func TestGolden(t *testing.T) {
 func rowsOf(t *testing.T, documents string) []ovnsync.Row {
 	t.Helper()
 	var rows []ovnsync.Row
+	network := &v1alpha1.Network{}
 	for _, doc := range strings.Split(documents, "\n---\n") {
 		var kind struct{ Kind string }
 		if err := yaml.Unmarshal([]byte(doc), &kind); err != nil {
@@ -68,11 +69,11 @@ func rowsOf(t *testing.T, documents string) []ovnsync.Row {
 		)
 		switch kind.Kind {
 		case "Shared":
-			more = topology.Shared()
+			more = append(topology.Shared(), topology.Uplink("this-host")...)
 		case "Network":
-			more, err = topology.Network(parse(t, doc, &v1alpha1.Network{}))
+			more, err = topology.Network(parse(t, doc, network))
 		case "Attachment":
-			more, err = topology.Attachment(parse(t, doc, &v1alpha1.Attachment{}))
+			more, err = topology.Attachment(parse(t, doc, &v1alpha1.Attachment{}), network)
 		default:
 			t.Fatalf("unknown kind %q", kind.Kind)
 		}
@@ -102,7 +103,11 @@ func render(rows []ovnsync.Row) string {
 		for i := range model.NumField() {
 			column := model.Type().Field(i).Tag.Get("ovsdb")
 			if slices.Contains(r.Columns, column) {
-				fmt.Fprintf(&b, "  %s: %v\n", column, model.Field(i).Interface())
+				value := model.Field(i)
+				if value.Kind() == reflect.Pointer && !value.IsNil() {
+					value = value.Elem()
+				}
+				fmt.Fprintf(&b, "  %s: %v\n", column, value)
 			}
 		}
 		for _, m := range r.Members {
@@ -111,6 +116,11 @@ func render(rows []ovnsync.Row) string {
 				value = "this row"
 			}
 			fmt.Fprintf(&b, "  in %s %s %s: %s\n", m.Table, m.ID, m.Column, value)
+		}
+		for _, ref := range r.References {
+			if ref.ID != "" {
+				fmt.Fprintf(&b, "  %s: %s %s\n", ref.Column, ref.Table, ref.ID)
+			}
 		}
 	}
 	return b.String()
@@ -121,7 +131,7 @@ func TestIncomplete(t *testing.T) {
 	if rows, err := topology.Network(&v1alpha1.Network{}); err == nil {
 		t.Errorf("network without subnets: got rows %v", rows)
 	}
-	if rows, err := topology.Attachment(&v1alpha1.Attachment{}); err == nil {
+	if rows, err := topology.Attachment(&v1alpha1.Attachment{}, &v1alpha1.Network{}); err == nil {
 		t.Errorf("attachment without addresses: got rows %v", rows)
 	}
 	broken := &v1alpha1.Network{Status: v1alpha1.NetworkStatus{Subnets: []v1alpha1.SubnetStatus{{CIDR: "10.0.0.0/24", Gateway: "nope"}}}}

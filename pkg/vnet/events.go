@@ -27,6 +27,7 @@ const (
 	Wiped          Reason = "Wiped"          // All: connected, and it is another database than before
 	BridgeRepaired Reason = "BridgeRepaired" // All: the bridge was missing or changed
 	OffloadChanged Reason = "OffloadChanged" // All: ovs-vswitchd runs with another offload setting
+	ChassisRenamed Reason = "ChassisRenamed" // All: OVN has another name for this host
 	LinksLost      Reason = "LinksLost"      // All: link events were lost
 	Periodic       Reason = "Periodic"       // All: the periodic resync
 )

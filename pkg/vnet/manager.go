@@ -68,6 +68,8 @@ type Manager struct {
 type Info struct {
 	Connected  bool
 	OVSVersion string
+	// Chassis is OVN's name of this host, empty where nobody has set it.
+	Chassis string
 	// Epoch names one life of the Open_vSwitch database.
 	Epoch string
 	// Datapath is the bridge's datapath type.
@@ -255,16 +257,24 @@ func (m *Manager) prepare(ctx context.Context, s *session) (epoch string, change
 	if err != nil {
 		return "", false, err
 	}
-	if root != nil && root.OVSVersion != nil {
-		info.OVSVersion = *root.OVSVersion
+	if root != nil {
+		info.Chassis = root.ExternalIDs[keyChassis]
+		if root.OVSVersion != nil {
+			info.OVSVersion = *root.OVSVersion
+		}
 	}
 	// TSO follows when the bridge's device is there: see onLink.
 	if info.TSO, err = m.readTSO(); err != nil {
 		return "", false, err
 	}
 	m.mu.Lock()
+	renamed := m.info.Connected && m.info.Chassis != info.Chassis
 	m.info, m.session = info, s
 	m.mu.Unlock()
+	if renamed {
+		m.log.Info("this host has another chassis name", "chassis", info.Chassis)
+		m.tellAll(ChassisRenamed)
+	}
 	return epoch, changed, nil
 }
 
@@ -308,6 +318,9 @@ func (m *Manager) Info() Info {
 	defer m.mu.Unlock()
 	return m.info
 }
+
+// Chassis is OVN's name of this host, empty while it is not known.
+func (m *Manager) Chassis() string { return m.Info().Chassis }
 
 // keepOffload says whether inner ends keep their offloads.
 func (m *Manager) keepOffload() bool {

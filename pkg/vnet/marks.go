@@ -21,6 +21,7 @@ const (
 	keyEpoch = "arca-epoch"
 
 	keyIfaceID      = "iface-id"
+	keyChassis      = "system-id" // in Open_vSwitch.external_ids, of whoever runs the daemons
 	keyAttachedMAC  = "attached-mac"
 	keyOVNInstalled = "ovn-installed"
 )

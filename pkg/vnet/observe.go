@@ -48,7 +48,7 @@ func (h rowEvents) onRow(table string, old, row model.Model) {
 		// Only these columns bear on the bridge; cur_cfg changes all the time.
 		if o, ok := old.(*ovsdb.OpenvSwitch); ok && row != nil {
 			n := row.(*ovsdb.OpenvSwitch)
-			if o.ExternalIDs[keyEpoch] == n.ExternalIDs[keyEpoch] && len(o.DatapathTypes) == len(n.DatapathTypes) && equalPtr(o.OVSVersion, n.OVSVersion) {
+			if o.ExternalIDs[keyEpoch] == n.ExternalIDs[keyEpoch] && o.ExternalIDs[keyChassis] == n.ExternalIDs[keyChassis] && len(o.DatapathTypes) == len(n.DatapathTypes) && equalPtr(o.OVSVersion, n.OVSVersion) {
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,13 +56,22 @@ func (f *floor) start() error {
 	if f.bridge, err = f.tool("ovs-vsctl", "get", "Bridge", ovnd.Bridge, "_uuid"); err != nil {
 		return err
 	}
-	if err := f.write(f.rows(topology.Shared(), nil, topology.SharedOwner())); err != nil {
+	if err := f.writeShared(); err != nil {
 		return err
 	}
 	if f.plain {
 		return nil
 	}
 	return f.plug([]plug{{name: topology.UplinkInterface, ifaceID: topology.UplinkPortName, kind: "internal"}})
+}
+
+func (f *floor) writeShared() error {
+	chassis, err := f.tool("ovs-vsctl", "get", "Open_vSwitch", ".", "external_ids:system-id")
+	if err != nil {
+		return err
+	}
+	rows := append(topology.Shared(), topology.Uplink(strings.Trim(chassis, "\""))...)
+	return f.write(f.rows(rows, nil, topology.SharedOwner()))
 }
 
 func (f *floor) stop() error {
@@ -107,7 +117,7 @@ func networkRows(i int) ([]ovnsync.Row, ovnsync.Owner, error) {
 
 func attachmentRows(i, j int) ([]ovnsync.Row, ovnsync.Owner, error) {
 	a := attachmentObject(i, j)
-	rows, err := topology.Attachment(a)
+	rows, err := topology.Attachment(a, networkObject(i))
 	return rows, topology.AttachmentOwner(a), err
 }
 
@@ -365,7 +375,7 @@ func (f *floor) rewriteRows(from, to int) error {
 
 func (f *floor) rewrite(networks int) error {
 	f.ids = map[string]string{}
-	if err := f.write(f.rows(topology.Shared(), nil, topology.SharedOwner())); err != nil {
+	if err := f.writeShared(); err != nil {
 		return err
 	}
 	return f.rewriteRows(0, networks)

@@ -37,6 +37,7 @@ import (
 type ours struct {
 	*daemons
 	process *exec.Cmd
+	flags   []string // more of them
 	api     client.WithWatch
 	asked   time.Time
 }
@@ -92,8 +93,8 @@ func (o *ours) begin() error {
 		return err
 	}
 	defer log.Close()
-	o.process = exec.Command(filepath.Join(*bin, "arca-network"), "run", "--state-dir", o.state(), "--run-dir", o.run(),
-		"--ovn-root", *root, "--log-format", "json", "--metrics-bind-address", metrics, "--pprof-bind-address", pprof)
+	o.process = exec.Command(filepath.Join(*bin, "arca-network"), append([]string{"run", "--state-dir", o.state(), "--run-dir", o.run(),
+		"--ovn-root", *root, "--log-format", "json", "--metrics-bind-address", metrics, "--pprof-bind-address", pprof}, o.flags...)...)
 	o.process.Stdout, o.process.Stderr = log, log
 	if err := o.process.Start(); err != nil {
 		return err

@@ -56,7 +56,9 @@ const (
 	ages     = 30 * time.Minute
 )
 
-func wayNames() []string { return []string{"ours", "floor", "cli", "bare", "bridge"} }
+func wayNames() []string {
+	return []string{"ours", "floor", "cli", "bare", "bridge", "dnsmasq", "coredns"}
+}
 
 func newWay(name, dir string) (way, error) {
 	d := &daemons{dir: dir}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -127,6 +128,9 @@ func (w *world) commands() map[string]command {
 		"serve": func(ts *testscript.TestScript, _ bool, args []string) { w.serve(ts, args) },
 		// ask NAME NETWORK ADDRESS PORT ANSWER: a namespace gets an answer within 30 s, or with ! (and no ANSWER) none now.
 		"ask": ask,
+		// resolves NAME SERVER QUESTION ADDRESS...: a namespace gets these A
+		// records, in any order, within 30 s; or with ! not now.
+		"resolves": func(ts *testscript.TestScript, neg bool, args []string) { w.resolves(ts, neg, args) },
 		// condition OBJECT TYPE STATUS:REASON [REGEXP]: a condition becomes so, with such a message.
 		"condition": func(ts *testscript.TestScript, _ bool, args []string) { w.condition(ts, args) },
 		// healthy COMPONENT STATE [REGEXP]: arcactl health says so of a component, with such a message.
@@ -217,6 +221,25 @@ func (w *world) condition(ts *testscript.TestScript, args []string) {
 		}
 		if time.Now().After(limit) {
 			ts.Fatalf("%s %s: %q, want %s", args[0], args[1], got, want)
+		}
+	}
+}
+
+func (w *world) resolves(ts *testscript.TestScript, neg bool, args []string) {
+	want := slices.Sorted(slices.Values(args[3:]))
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		cmd := exec.Command("ip", "netns", "exec", args[0], "dig", "+short", "+tries=1", "+time=1", "@"+args[1], args[2], "A")
+		out, err := cmd.Output()
+		got := strings.Fields(string(out))
+		slices.Sort(got)
+		there := err == nil && slices.Equal(got, want)
+		switch {
+		case neg && there:
+			ts.Fatalf("%s resolves %s", args[0], args[2])
+		case neg || there:
+			return
+		case time.Now().After(limit):
+			ts.Fatalf("%s asks for %s: %v, %v, want %v", args[0], args[2], got, err, want)
 		}
 	}
 }

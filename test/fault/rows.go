@@ -65,7 +65,7 @@ func pairs(v any) map[string]string {
 
 // northboundTables hold what objects become.
 var northboundTables = []string{
-	"Logical_Switch", "Logical_Switch_Port", "Logical_Router", "Logical_Router_Port", "Logical_Router_Policy",
+	"Logical_Switch", "Logical_Switch_Port", "Logical_Router", "Logical_Router_Port", "Gateway_Chassis", "Logical_Router_Policy",
 	"Logical_Router_Static_Route", "Address_Set", "Port_Group", "ACL", "Load_Balancer", "Load_Balancer_Group",
 	"DHCP_Options", "QoS", "NAT", "DNS", "Meter",
 }
