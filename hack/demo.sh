@@ -41,7 +41,7 @@ mkdir /run/netns
 ip link set lo up
 flags=(--state-dir "$work/state" --run-dir /run/arca --ovn-root "$ARCA_DEMO_ROOT")
 export KUBECONFIG=$work/state/kubeconfig PATH=$PWD/bin:$PATH
-checks=0 daemon= pinger=
+checks=0 daemon= pinger= servers=()
 
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 ok() {
@@ -72,6 +72,7 @@ finish() {
 	local status=$?
 	[ -z "$pinger" ] || kill -9 "$pinger" 2>/dev/null || true
 	[ -z "$daemon" ] || kill -9 "$daemon" 2>/dev/null || true
+	[ ${#servers[@]} -eq 0 ] || kill "${servers[@]}" 2>/dev/null || true
 	if [ $status -ne 0 ]; then arca-network down "${flags[@]}" >>"$work/log" 2>&1 || true; fi
 }
 trap finish EXIT
@@ -99,6 +100,22 @@ inside() { ip netns exec "$@"; }
 address() { arcactl get attachment "$1" -o 'jsonpath={.status.addresses[0]}' | cut -d/ -f1; }
 ready() { arcactl wait --for=condition=Ready --timeout=30s "$@"; }
 pings() { inside "$1" ping -q -c 3 -i 0.1 -W 1 "$2"; }
+serve() { # container, TCP port
+	ip netns exec "$1" iperf3 -s -p "$2" >/dev/null 2>&1 &
+	servers+=($!)
+}
+sends() { inside "$1" iperf3 -c "$2" -p "$3" -n 64K --connect-timeout 1000; } # from, to, TCP port
+reaches() { # from, to, TCP port: waits for the server, 5 s at most
+	for _ in $(seq 50); do
+		sends "$@" && return
+		read -rt 0.1 <> <(:) || true
+	done
+	return 1
+}
+resolves() { # container, name, address that is expected
+	echo "nameserver $4" >"$work/resolv.conf"
+	inside "$1" unshare --mount sh -c "mount --bind $work/resolv.conf /etc/resolv.conf && getent ahostsv4 $2" | grep -q "^$3 "
+}
 start_ping() { # every 10 ms, from, to
 	# A shell's background command ignores SIGINT, by which ping is told to end.
 	ip netns exec "$1" env --default-signal=INT ping -i 0.01 -W 1 "$2" >"$work/ping" &
@@ -138,6 +155,39 @@ check "and by IPv6" pings web-1 "$(arcactl get attachment web-2 -o 'jsonpath={.s
 check "web-1 reaches its gateway" pings web-1 10.88.0.1
 refused "web-1 does not reach db-1 at $db1, which is in another network" pings web-1 "$db1"
 refused "db-1 does not reach web-2" pings db-1 "$web2"
+
+title "Names"
+check "web-1 resolves web-2 by its gateway" resolves web-1 web-2 "$web2" 10.88.0.1
+check "and web-2.web" resolves web-1 web-2.web "$web2" 10.88.0.1
+refused "but not db-1.db, of a network that it is not in" resolves web-1 db-1.db "$db1" 10.88.0.1
+
+title "The world: inet, a machine beyond the host that knows nothing of containers"
+ip netns add inet
+ip link add out0 type veth peer name eth0 netns inet
+ip addr add 192.0.2.1/24 dev out0
+ip link set out0 up
+inside inet ip addr add 192.0.2.9/24 dev eth0
+inside inet ip link set eth0 up
+check "web-1 reaches inet, behind the host's address" pings web-1 192.0.2.9
+refused "db-1 does not: network db is internal" pings db-1 192.0.2.9
+serve web-2 80
+refused "inet does not reach web-2" sends inet "$web2" 80
+check "web-2 publishes its port 80 as 8080" arcactl patch attachment web-2 --type merge -p '{"spec": {"ports": [{"containerPort": 80, "hostPort": 8080}]}}'
+check "inet reaches it at the host's address" reaches inet 192.0.2.1 8080
+
+title "Policy db lets network web reach port 5432 of network db, and nothing else"
+inside db-1 ip link set lo up
+serve db-1 5432
+serve db-1 5433
+check "web-1 reaches db-1's port 5432" reaches web-1 "$db1" 5432
+check "db-1 listens on port 5433" reaches db-1 "$db1" 5433
+refused "web-1 does not reach that one" sends web-1 "$db1" 5433
+check "the policy is changed to port 5433" arcactl patch policy db --type merge -p \
+	'{"spec": {"ingress": [{"action": "Allow", "peers": [{"network": "web"}], "protocol": "tcp", "ports": [{"port": 5433}]}, {"action": "Reject"}]}}'
+check "now web-1 reaches port 5433" reaches web-1 "$db1" 5433
+refused "and no longer port 5432" sends web-1 "$db1" 5432
+kill "${servers[@]}"
+servers=()
 
 title "A mistake is refused, by name"
 refused "a gateway outside of its subnet" arcactl apply -f - <<'Y'
@@ -188,5 +238,6 @@ daemon=
 check "arca-network down ends the daemons" arca-network down "${flags[@]}"
 check "no process of OVS or OVN is left" [ -z "$(pgrep -f "$work/state" || true)" ]
 check "the run folder is gone" [ ! -e /run/arca ]
-for c in web-1 web-2 db-1; do ip netns del $c; done
+ip link del out0
+for c in web-1 web-2 db-1 inet; do ip netns del $c; done
 check "only lo is left" [ "$(ip -o link | wc -l)" = 1 ]
