@@ -130,10 +130,13 @@ type linkSet struct {
 	group uint32
 	// noARP keeps the host's stack from answering.
 	noARP bool
+	// noLinkLocal keeps the kernel from giving the link an IPv6 address by
+	// itself. It has to be set before the link has a carrier, and is not read back.
+	noLinkLocal bool
 }
 
 func (s linkSet) empty() bool {
-	return !s.up && s.alias == "" && s.mac == nil && s.mtu == 0 && s.group == 0 && !s.noARP
+	return !s.up && s.alias == "" && s.mac == nil && s.mtu == 0 && s.group == 0 && !s.noARP && !s.noLinkLocal
 }
 
 func (c *conn) setLink(index int, s linkSet) error {
@@ -159,10 +162,25 @@ func (c *conn) setLink(index int, s linkSet) error {
 	if s.group != 0 {
 		req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(s.group)))
 	}
-	if _, err := c.do(req); err != nil {
+	if s.noLinkLocal {
+		const addrGenMode, none = 8, 1 // IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE; linux/if_link.h
+		req.AddData(nestedAttr(unix.IFLA_AF_SPEC, nestedAttr(unix.AF_INET6, nl.NewRtAttr(addrGenMode, []byte{none}))))
+	}
+	_, err := c.do(req)
+	if s.noLinkLocal && errors.Is(err, unix.EAFNOSUPPORT) { // a kernel without IPv6
+		s.noLinkLocal = false
+		return c.setLink(index, s)
+	}
+	if err != nil {
 		return fmt.Errorf("changing link %d: %w", index, err)
 	}
 	return nil
+}
+
+func nestedAttr(kind int, child *nl.RtAttr) *nl.RtAttr {
+	a := nl.NewRtAttr(kind, nil)
+	a.AddChild(child)
+	return a
 }
 
 // addVeth makes a pair from the namespace of c: the outer end in it, the inner end

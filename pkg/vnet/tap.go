@@ -36,9 +36,6 @@ func (m *Manager) addTap(c *conn, name string, s linkSet) error {
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		return fmt.Errorf("making tap %s: %w", name, err)
 	}
-	if err := withoutIPv6(name); err != nil {
-		return err
-	}
 	l, err := c.link(name)
 	if err == nil && l == nil {
 		err = fmt.Errorf("tap %s: made, but not in the host's network namespace", name)
@@ -46,7 +43,12 @@ func (m *Manager) addTap(c *conn, name string, s linkSet) error {
 	if err != nil {
 		return err
 	}
-	if err := c.setLink(l.Attrs().Index, s); err != nil {
+	// Up comes with a carrier while we hold it open.
+	err = c.setLink(l.Attrs().Index, linkSet{noLinkLocal: true})
+	if err == nil {
+		err = c.setLink(l.Attrs().Index, s)
+	}
+	if err != nil {
 		return err
 	}
 	if err := unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1); err != nil {

@@ -121,9 +121,6 @@ func makePair(at place, p Port) (pair, error) {
 	if err != nil {
 		return pair{}, fmt.Errorf("making veth %s with %s in %s: %w", p.Name, p.InnerName, p.Netns, err)
 	}
-	if err := withoutIPv6(p.Name); err != nil {
-		return pair{}, err
-	}
 	outer, err := at.host.link(p.Name)
 	if err != nil {
 		return pair{}, err
@@ -131,7 +128,11 @@ func makePair(at place, p Port) (pair, error) {
 	if outer == nil {
 		return pair{}, fmt.Errorf("veth %s went away while it was made", p.Name)
 	}
-	if err := at.host.setLink(outer.Attrs().Index, linkSet{alias: linkAlias(p.Owner)}); err != nil {
+	// The host's own IPv6 keeps off a device whose frames are for ovs-vswitchd
+	// alone. On the userspace datapath the host's stack sees them too: an address
+	// there would be a way from a container to the host. It would also bring
+	// routes, all of which ovs-vswitchd reads anew whenever one is added.
+	if err := at.host.setLink(outer.Attrs().Index, linkSet{alias: linkAlias(p.Owner), noLinkLocal: true}); err != nil {
 		return pair{}, err
 	}
 	if err := at.inner.setLink(outer.Attrs().ParentIndex, linkSet{up: true}); err != nil {
