@@ -21,6 +21,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/probe"
 	"github.com/vas-solutus/arca-network/pkg/store"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
@@ -51,6 +52,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.DaemonsCheck(components),
 		health.DNSCheck(names.Check),
 		health.NATCheck(rules),
+		health.EgressCheck(o.probeEvery, o.askWorld()),
 		health.DiskCheck(o.stateDir),
 	)
 	northbound.Subscribe(func(e ovnsync.Event) {
@@ -76,6 +78,22 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		api.Handle(health.Path, m)
 	}
 	return m, nil
+}
+
+// askWorld is how it is found out whether the world answers; nil where no target is given.
+func (o *options) askWorld() func(context.Context) error {
+	if len(o.probes) == 0 {
+		return nil
+	}
+	return func(ctx context.Context) error { return probe.Ask(ctx, o.probes) }
+}
+
+// watchUplink has the world asked at once when the host's way to it has changed.
+func (o *options) watchUplink(ctx context.Context, m *health.Monitor) error {
+	if len(o.probes) == 0 {
+		return nil
+	}
+	return probe.Watch(ctx, vnet.LinkGroup, func() { m.Look(health.Egress) })
 }
 
 // externalAPICheck reads from an API that somebody else keeps; whether it can

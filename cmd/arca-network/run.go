@@ -9,12 +9,14 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/health"
+	"github.com/vas-solutus/arca-network/pkg/probe"
 )
 
 // options are the flags of `arca-network run`.
@@ -36,13 +38,17 @@ type options struct {
 	tls           transport.Files
 	vsockAllowCID []uint
 
-	workers   int
-	dnsRate   int
-	metrics   string
-	health    string
-	pprof     string
-	logFormat string
-	verbosity int
+	workers int
+	dnsRate int
+	metrics string
+	health  string
+	egress  []string
+	probes  []probe.Target // what egress says
+	// probeEvery is the pause between two looks at them.
+	probeEvery time.Duration
+	pprof      string
+	logFormat  string
+	verbosity  int
 }
 
 const (
@@ -102,6 +108,8 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.IntVar(&o.dnsRate, "dns-queries-per-second", 10000, "names that one container address may ask for, and a tenth of it from other servers; what is more is dropped; 0 is no limit")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
 	f.StringVar(&o.health, "health-bind-address", "0", "address of /healthz and /readyz, for example 127.0.0.1:8081; 0 is off; the embedded API serves the same as "+health.Path)
+	f.StringArrayVar(&o.egress, "egress-probe", nil, "host of the world that shows in health whether the way out works: icmp://ADDRESS or tcp://ADDRESS:PORT, where a refusal is an answer too; repeatable, and one of each family has to answer (default: none is asked)")
+	f.DurationVar(&o.probeEvery, "egress-probe-interval", 30*time.Second, "pause between two probes, at least 1s; they also follow each change of the host's links and routes")
 	f.StringVar(&o.pprof, "pprof-bind-address", "", "address of /debug/pprof, on the loopback, for example 127.0.0.1:6060; empty is off")
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
@@ -124,6 +132,16 @@ func (o *options) validate() error {
 	}
 	if o.verbosity < 0 || o.verbosity > 1 {
 		return fmt.Errorf("--verbosity: %d: must be 0 or 1", o.verbosity)
+	}
+	if len(o.egress) > 0 && o.probeEvery < time.Second {
+		return fmt.Errorf("--egress-probe-interval: %v: must be at least 1s", o.probeEvery)
+	}
+	for _, s := range o.egress {
+		t, err := probe.ParseTarget(s)
+		if err != nil {
+			return fmt.Errorf("--egress-probe: %w", err)
+		}
+		o.probes = append(o.probes, t)
 	}
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("must run as root: it makes interfaces and network namespaces' addresses")

@@ -131,6 +131,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return mgr.Start(ctx) })
 	g.Go(func() error { return server.Run(ctx, listeners...) })
 	g.Go(func() error { return monitor.Run(ctx) })
+	g.Go(func() error { return o.watchUplink(ctx, monitor) })
 	g.Go(func() error { return o.serveHealth(ctx, monitor) })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
 	running = true

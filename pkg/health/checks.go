@@ -25,6 +25,7 @@ var (
 	withoutControl  = []string{Traffic, Reading, Changing}
 	withoutDatapath = []string{Reading, Changing}
 	withoutDisk     = []string{Traffic, Reading}
+	withoutEgress   = []string{Traffic, Reading, Changing}
 )
 
 // StoreCheck writes to the store and reads from it.
@@ -239,6 +240,16 @@ func translation(obstacles []string, err error) Measurement {
 			strings.Join(obstacles, ", "), topology.UplinkInterface)
 	}
 	return found
+}
+
+// EgressCheck asks whether the world answers. Where nothing is asked (nil) it is
+// Disabled. Containers of this host reach each other without, and changes are made.
+func EgressCheck(every time.Duration, ask func(context.Context) error) Check {
+	c := Check{Name: Egress, StillWorks: withoutEgress, Every: every}
+	if ask != nil {
+		c.Measure = func(ctx context.Context) Measurement { return Measurement{Err: ask(ctx)} }
+	}
+	return c
 }
 
 // NotInUse is a component that nothing uses yet.

@@ -42,6 +42,7 @@ const (
 	Daemons        = "daemons"
 	DNS            = "dns"
 	NAT            = "nat"
+	Egress         = "egress"
 	Disk           = "disk"
 )
 
