@@ -5,12 +5,11 @@ package controllers_test
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +27,7 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/hostport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
@@ -300,38 +300,17 @@ func (w *world) vsctl(t *testing.T, args ...string) string {
 	return out
 }
 
-// netns makes a network namespace at /run/netns/NAME, as ip-netns(8) does.
+// netns makes a network namespace, which ends with the test at the latest.
 func netns(t *testing.T, name string) (remove func()) {
 	t.Helper()
-	path := "/run/netns/" + name
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := testns.Make(name); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- syscall.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", syscall.Gettid()), path, "", syscall.MS_BIND, "")
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	removed := false
-	remove = func() {
-		if removed {
-			return
-		}
-		removed = true
-		if err := syscall.Unmount(path, syscall.MNT_DETACH); err != nil {
+	remove = sync.OnceFunc(func() {
+		if err := testns.Remove(name); err != nil {
 			t.Error(err)
 		}
-		if err := os.Remove(path); err != nil {
-			t.Error(err)
-		}
-	}
+	})
 	t.Cleanup(remove)
 	return remove
 }

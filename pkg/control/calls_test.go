@@ -380,7 +380,7 @@ func cleanUpAttachment(t *testing.T, w *world, container, network string) {
 // What was released can be had at once, by somebody else: address, hostname,
 // the only free address, subnet.
 func releasedAtOnce(t *testing.T, w *world) {
-	for round := range 20 {
+	for round := range 10 {
 		id, subnet := fmt.Sprint("released-", round), "10.210.0.0/30"
 		w.network(t, id, subnet)
 		for i := range 4 {

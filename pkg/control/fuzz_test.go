@@ -5,18 +5,25 @@ package control_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/control"
+	"github.com/vas-solutus/arca-network/pkg/health"
 )
 
 // bytesCodec sends and receives messages as they are.
@@ -54,9 +61,20 @@ var fuzzed = []struct {
 	{controlpb.NetworkControl_Watch_FullMethodName, func() proto.Message { return &controlpb.WatchRequest{} }, &controlpb.WatchRequest{Version: "1-2-3", Manager: "m"}},
 }
 
+// writes are the calls that may change something, when they are not refused.
+var writes = []string{
+	controlpb.NetworkControl_CreateBridge_FullMethodName, controlpb.NetworkControl_DeleteBridge_FullMethodName,
+	controlpb.NetworkControl_AttachContainer_FullMethodName, controlpb.NetworkControl_DetachContainer_FullMethodName,
+	controlpb.NetworkControl_SetNetworkPolicy_FullMethodName, controlpb.NetworkControl_Sync_FullMethodName,
+}
+
 // FuzzCalls sends anything to every call. Nothing crashes the server, and what
-// is refused has made nothing.
+// is refused, or only reads, leaves every object as it was.
 func FuzzCalls(f *testing.F) {
+	d := controlpb.NetworkControl_ServiceDesc
+	if all := len(d.Methods) + len(d.Streams); len(fuzzed) != all {
+		f.Fatalf("%d calls are tried of %d", len(fuzzed), all)
+	}
 	for i, c := range fuzzed {
 		raw, err := proto.Marshal(c.seed)
 		if err != nil {
@@ -71,9 +89,11 @@ func FuzzCalls(f *testing.F) {
 			f.Add(uint8(i), raw[:cut])
 		}
 	}
-	w := startWorld(f, atOnce)
+	h := &told{}
+	h.tell(health.Report{State: health.OK, Alive: true, Ready: true})
+	w := startWorldWith(f, atOnce, control.Options{Health: h})
 	w.network(f, "there", "10.9.0.0/24")
-	before := w.count(f)
+	before := w.objects(f)
 	f.Fuzz(func(t *testing.T, i uint8, message []byte) {
 		c := fuzzed[int(i)%len(fuzzed)]
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -85,15 +105,42 @@ func FuzzCalls(f *testing.F) {
 		case code == codes.Internal, code == codes.Unknown, code == codes.DataLoss, code == codes.Unavailable:
 			t.Errorf("%s: %v", c.method, err)
 		}
-		after := w.count(t)
-		if code != codes.OK && code != codes.DeadlineExceeded && after != before {
-			t.Errorf("%s left %d objects, there were %d: %v", c.method, after, before, err)
+		after := w.objects(t)
+		diff := cmp.Diff(before, after)
+		// DEADLINE_EXCEEDED says that what was written is kept.
+		mayChange := slices.Contains(writes, c.method) && (code == codes.OK || code == codes.DeadlineExceeded)
+		if diff != "" && !mayChange {
+			t.Errorf("%s: %v; it has changed something (-before +after):\n%s", c.method, err, diff)
 		}
-		if after != before {
+		if diff != "" {
 			w.reset(t)
-			before = w.count(t)
+			before = w.objects(t)
 		}
 	})
+}
+
+// objects are all that there are, with what is wanted of them.
+func (w *world) objects(t testing.TB) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, list := range []client.ObjectList{&v1alpha1.NetworkList{}, &v1alpha1.AttachmentList{}, &v1alpha1.PolicyList{}} {
+		if err := w.api.List(within(t, patience), list); err != nil {
+			t.Fatal(err)
+		}
+		if err := meta.EachListItem(list, func(o runtime.Object) error {
+			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+			if err != nil {
+				return err
+			}
+			c := o.(client.Object)
+			wanted, err := json.Marshal([]any{fields["spec"], c.GetLabels(), c.GetAnnotations(), c.GetDeletionTimestamp()})
+			out[fmt.Sprintf("%T/%s", o, c.GetName())] = string(wanted)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
 }
 
 // send calls a method with a message as it is. Of a stream it reads what there

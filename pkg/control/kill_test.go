@@ -55,7 +55,7 @@ func serveUntilKilled(dir string) error {
 		return err
 	}
 	g := &errgroup.Group{}
-	if err := serve(ctx, g, s.Config(), api, "unix://"+filepath.Join(dir, "s"), nil, logr.Discard(), atOnce); err != nil {
+	if err := serve(ctx, g, s.Config(), api, "unix://"+filepath.Join(dir, "s"), control.Options{}, logr.Discard(), atOnce); err != nil {
 		return err
 	}
 	return g.Wait()
@@ -73,10 +73,11 @@ type held struct {
 
 // What a client was told is so after SIGKILL of the server, at whatever moment.
 func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	h := &held{networks: map[string]string{}, unknown: map[string]bool{}}
 	acknowledged := 0
-	for round := range 4 {
+	for round := range 3 {
 		stderr := &bytes.Buffer{}
 		child := exec.CommandContext(t.Context(), os.Args[0])
 		child.Env = append(os.Environ(), childFolder+"="+dir)

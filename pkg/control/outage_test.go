@@ -18,6 +18,7 @@ import (
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/store"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
 )
@@ -25,13 +26,14 @@ import (
 // While the store is down every call says so, reads too; when it is back all
 // goes on by itself, and what was acknowledged is there.
 func TestStoreDown(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	for name, start := range map[string]func(*testing.T) (*rest.Config, *storetest.Daemon){
 		"etcd": onEtcd, "kube-apiserver": onKubernetes,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // it waits more than it works
+			t.Parallel()
 			config, daemon := start(t)
-			w := startWorldOn(t, config, atOnce, nil)
+			w := startWorldOn(t, config, atOnce, control.Options{})
 			w.network(t, "n", "10.9.0.0/24")
 			w.attach(t, tap("c", "n"))
 			w.syncNothingNew(t)

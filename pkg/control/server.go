@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,10 @@ type Options struct {
 	// Refuses tells whether an object that is not accepted would be refused by
 	// what objects there are now. Nil: a refusal always stands.
 	Refuses func(ctx context.Context, o client.Object) (bool, error)
-	Log     logr.Logger
+	// WatchBuffer is how many events a slow client of Watch may be behind; 1,024
+	// if 0.
+	WatchBuffer int
+	Log         logr.Logger
 }
 
 // Limits. Whatever a client does, the server's memory is bounded.
@@ -89,6 +93,7 @@ const (
 // New returns a server, and adds indexes to the cache, which must not have been
 // started yet.
 func New(ctx context.Context, o Options) (*Server, error) {
+	o.WatchBuffer = cmp.Or(o.WatchBuffer, defaultWatchBuffer)
 	s := &Server{options: o, api: o.API, cache: o.Cache, hub: newHub(), locks: newLocks(), watches: make(chan struct{}, maxWatches)}
 	s.stopping, s.stop = context.WithCancelCause(context.WithoutCancel(ctx))
 	var err error

@@ -45,7 +45,7 @@ func TestHealth(t *testing.T) {
 	h := &told{}
 	since := metav1.NewTime(time.Now().Truncate(time.Second))
 	h.tell(health.Report{State: health.OK, Alive: true, Ready: true})
-	w := startWorldWith(t, nobody, h)
+	w := startWorldWith(t, nobody, control.Options{Health: h})
 	states := healthpb.NewHealthClient(w.Conn())
 	service := controlpb.NetworkControl_ServiceDesc.ServiceName
 	stream, err := states.Watch(within(t, patience), &healthpb.HealthCheckRequest{Service: service})

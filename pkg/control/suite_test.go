@@ -9,10 +9,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +31,7 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
@@ -55,7 +54,7 @@ type world struct {
 	*control.Client
 	api    client.WithWatch
 	socket string
-	health control.Health
+	server control.Options // what is special about the server
 	stop   func()
 }
 
@@ -108,27 +107,27 @@ func newScheme(t testing.TB) *kruntime.Scheme {
 // objects come true.
 func startWorld(t testing.TB, setup setup) *world {
 	t.Helper()
-	return startWorldWith(t, setup, nil)
+	return startWorldWith(t, setup, control.Options{})
 }
 
-func startWorldWith(t testing.TB, setup setup, measured control.Health) *world {
+func startWorldWith(t testing.TB, setup setup, server control.Options) *world {
 	t.Helper()
 	crds, err := crd.All()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startWorldOn(t, storetest.Start(t, crds...), setup, measured)
+	return startWorldOn(t, storetest.Start(t, crds...), setup, server)
 }
 
 // startWorldOn starts a server on a store that is there.
-func startWorldOn(t testing.TB, rest *rest.Config, setup setup, measured control.Health) *world {
+func startWorldOn(t testing.TB, rest *rest.Config, setup setup, server control.Options) *world {
 	t.Helper()
 	scheme := newScheme(t)
 	api, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s"), health: measured}
+	w := &world{api: api, socket: "unix://" + filepath.Join(t.TempDir(), "s"), server: server}
 	w.serve(t, rest, setup)
 	if w.Client, err = control.Dial(w.socket, nil); err != nil {
 		t.Fatal(err)
@@ -149,7 +148,7 @@ func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
 		w.stop = func() {}
 	}
 	t.Cleanup(func() { w.stop() })
-	if err := serve(ctx, g, rest, w.api, w.socket, w.health, logger(t), setup); err != nil {
+	if err := serve(ctx, g, rest, w.api, w.socket, w.server, logger(t), setup); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -158,7 +157,7 @@ func (w *world) serve(t testing.TB, rest *rest.Config, setup setup) {
 type setup func(context.Context, ctrl.Manager, *errgroup.Group) error
 
 // serve runs the server and what setup adds, until ctx is done.
-func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, measured control.Health, log logr.Logger, setup setup) error {
+func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, o control.Options, log logr.Logger, setup setup) error {
 	again := true
 	mgr, err := ctrl.NewManager(rest, ctrl.Options{
 		Scheme: api.Scheme(), Logger: log,
@@ -171,9 +170,8 @@ func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client
 	if err := setup(ctx, mgr, g); err != nil {
 		return err
 	}
-	server, err := control.New(ctx, control.Options{
-		API: api, Cache: mgr.GetCache(), Health: measured, Log: log, Refuses: controllers.Refuses(mgr.GetClient(), noRoutes),
-	})
+	o.API, o.Cache, o.Log, o.Refuses = api, mgr.GetCache(), log, controllers.Refuses(mgr.GetClient(), noRoutes)
+	server, err := control.New(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -280,28 +278,16 @@ func (w *world) count(t testing.TB) (n int) {
 	return n
 }
 
-// netns makes a network namespace and returns its path.
+// netns makes a network namespace for the time of the test, and returns its path.
 func netns(t *testing.T, name string) string {
 	t.Helper()
-	path := "/run/netns/" + name
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := syscall.Unshare(syscall.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- syscall.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", syscall.Gettid()), path, "", syscall.MS_BIND, "")
-	}()
-	if err := <-done; err != nil {
+	if err := testns.Make(name); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Unmount(path, syscall.MNT_DETACH)
-		_ = os.Remove(path)
+		if err := testns.Remove(name); err != nil {
+			t.Error(err)
+		}
 	})
-	return path
+	return testns.Path(name)
 }

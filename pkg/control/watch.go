@@ -27,8 +27,7 @@ import (
 )
 
 const (
-	// watchBuffer is how many events a slow client may be behind.
-	watchBuffer = 1024
+	defaultWatchBuffer = 1024
 	// watchPage is how many objects are listed at a time.
 	watchPage = 500
 )
@@ -129,7 +128,7 @@ func (w *watcher) run(ctx context.Context, all bool) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes := make(chan change, watchBuffer)
+	changes := make(chan change, w.server.options.WatchBuffer)
 	followers, following := errgroup.WithContext(ctx)
 	for i := range watchedLists() {
 		followers.Go(func() error { return w.follow(following, i, w.at[i], changes) })
@@ -251,7 +250,7 @@ func (w *watcher) queue(ctx context.Context, i int, from uint64, events watch.In
 		case changes <- c:
 		default:
 			return from, status.Errorf(codes.ResourceExhausted,
-				"the client is %d events behind; watch again from the last version", watchBuffer)
+				"the client is %d events behind; watch again from the last version", cap(changes))
 		}
 	}
 }

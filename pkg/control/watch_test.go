@@ -4,10 +4,9 @@
 package control_test
 
 import (
-	"context"
 	"fmt"
+	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,6 +14,7 @@ import (
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/control"
 )
 
 type stream = grpc.ServerStreamingClient[controlpb.WatchEvent]
@@ -131,26 +131,25 @@ func TestWatch(t *testing.T) {
 
 // A client that does not read is cut off, and costs the others nothing.
 func TestWatchSlowClient(t *testing.T) {
-	w := startWorld(t, nobody)
-	slow, err := w.Watch(within(t, 5*time.Minute), &controlpb.WatchRequest{}) // it outlives two thousand writes on any machine
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	const buffer, changes, size = 16, 100, 16 << 10
+	w := startWorldWith(t, nobody, control.Options{WatchBuffer: buffer})
+	slow := w.watch(t, &controlpb.WatchRequest{})
 	until(t, slow, of(controlpb.WatchEvent_SYNCED, ""))
+	reader := w.watch(t, &controlpb.WatchRequest{})
+	until(t, reader, of(controlpb.WatchEvent_SYNCED, ""))
 	n := &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: "n"}}
 	if err := w.api.Create(within(t, patience), n); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
-	defer cancel()
-	large := make([]byte, 16<<10)
-	for i := range large {
-		large[i] = 'x'
-	}
-	for i := range 2000 {
-		set(n, v1alpha1.ConditionReady, metav1.ConditionFalse, "Testing", fmt.Sprint(i, string(large)))
-		if err := w.api.Status().Update(ctx, n); err != nil {
+	large := strings.Repeat("x", size)
+	for i := range changes {
+		set(n, v1alpha1.ConditionReady, metav1.ConditionFalse, "Testing", fmt.Sprint(i, large))
+		if err := w.api.Status().Update(within(t, patience), n); err != nil {
 			t.Fatal(err)
+		}
+		if e, err := reader.Recv(); err != nil || nameOf(e) != "network/n" { // one behind, never more
+			t.Fatalf("a client that reads: %v, %v", e, err)
 		}
 	}
 	received := 0
@@ -163,7 +162,8 @@ func TestWatchSlowClient(t *testing.T) {
 		wantCode(t, err, codes.ResourceExhausted)
 		break
 	}
-	if received == 0 || received > 1000 {
-		t.Errorf("%d of 2000 events were kept for it", received)
+	// The buffer, and what gRPC lets be under way: 64 KiB on either side.
+	if most := buffer + 2*(64<<10)/size + 2; received == 0 || received > most {
+		t.Errorf("%d of %d events were kept for it, want at most %d", received, changes, most)
 	}
 }

@@ -4,126 +4,45 @@
 package topology_test
 
 import (
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/tools/txtar"
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/yaml"
-
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/internal/golden"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
-var update = flag.Bool("update", false, "rewrite the rows in testdata")
+// TestGolden: the rows that objects stand for.
+func TestGolden(t *testing.T) { golden.Run(t, rowsOf) }
 
-// TestGolden reads each testdata/*.txtar: YAML objects, and the rows that they
-// stand for.
-func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no testdata: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			in, want := archive.Files[0], archive.Files[1]
-			got := render(rowsOf(t, string(in.Data)))
-			if *update {
-				archive.Files[1].Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(want.Data), got); diff != "" {
-				t.Errorf("rows (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func rowsOf(t *testing.T, documents string) []ovnsync.Row {
+func rowsOf(t *testing.T, documents []golden.Document) string {
 	t.Helper()
 	var rows []ovnsync.Row
 	network := &v1alpha1.Network{}
-	for _, doc := range strings.Split(documents, "\n---\n") {
-		var kind struct{ Kind string }
-		if err := yaml.Unmarshal([]byte(doc), &kind); err != nil {
-			t.Fatal(err)
-		}
+	for _, d := range documents {
 		var (
 			more []ovnsync.Row
 			err  error
 		)
-		switch kind.Kind {
+		switch d.Kind {
 		case "Shared":
 			more = append(topology.Shared(), topology.Uplink("this-host")...)
 		case "Network":
-			more, err = topology.Network(parse(t, doc, network))
+			network = golden.Into(t, d, &v1alpha1.Network{})
+			more, err = topology.Network(network)
 		case "Attachment":
-			more, err = topology.Attachment(parse(t, doc, &v1alpha1.Attachment{}), network)
+			more, err = topology.Attachment(golden.Into(t, d, &v1alpha1.Attachment{}), network)
 		default:
-			t.Fatalf("unknown kind %q", kind.Kind)
+			t.Fatalf("unknown kind %q", d.Kind)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		rows = append(rows, more...)
 	}
-	return rows
-}
-
-func parse[T runtime.Object](t *testing.T, doc string, into T) T {
-	t.Helper()
-	if err := yaml.UnmarshalStrict([]byte(doc), into); err != nil {
-		t.Fatal(err)
-	}
-	return into
-}
-
-// render writes rows as text: table and id, then the columns that the row
-// owns, then its memberships.
-func render(rows []ovnsync.Row) string {
-	var b strings.Builder
-	for _, r := range rows {
-		model := reflect.ValueOf(r.Model).Elem()
-		fmt.Fprintf(&b, "%s %s\n", model.Type().Name(), r.ID)
-		for i := range model.NumField() {
-			column := model.Type().Field(i).Tag.Get("ovsdb")
-			if slices.Contains(r.Columns, column) {
-				value := model.Field(i)
-				if value.Kind() == reflect.Pointer && !value.IsNil() {
-					value = value.Elem()
-				}
-				fmt.Fprintf(&b, "  %s: %v\n", column, value)
-			}
-		}
-		for _, m := range r.Members {
-			value := m.Value
-			if value == "" {
-				value = "this row"
-			}
-			fmt.Fprintf(&b, "  in %s %s %s: %s\n", m.Table, m.ID, m.Column, value)
-		}
-		for _, ref := range r.References {
-			if ref.ID != "" {
-				fmt.Fprintf(&b, "  %s: %s %s\n", ref.Column, ref.Table, ref.ID)
-			}
-		}
-	}
-	return b.String()
+	return golden.Rows(rows)
 }
 
 // TestIncomplete: an object whose status is not filled yet has no rows.

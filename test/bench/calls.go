@@ -7,14 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/control"
 )
 
@@ -36,7 +34,7 @@ func attachRequest(i, j int) *controlpb.AttachContainerRequest {
 	name := containerName(i, j)
 	r := &controlpb.AttachContainerRequest{
 		ContainerId: name, NetworkId: networkName(i), Hostname: name, Ip: address(i, j), Manager: manager,
-		Interface: &controlpb.Interface{Type: "Veth", Netns: netnsPath(name)},
+		Interface: &controlpb.Interface{Type: "Veth", Netns: testns.Path(name)},
 	}
 	if !isHere(j) {
 		r.Node = elsewhere
@@ -153,7 +151,7 @@ func (m *measurement) crowd() error {
 	n := min(*crowd, m.networks*(250-first))
 	place := func(k int) (i, j int) { return k % m.networks, first + k/m.networks }
 	for k := range n {
-		if err := makeNetns(containerName(place(k))); err != nil {
+		if err := testns.Make(containerName(place(k))); err != nil {
 			return err
 		}
 	}
@@ -166,17 +164,12 @@ func (m *measurement) crowd() error {
 		return fmt.Errorf("detaching %d containers: %w", n, err)
 	}
 	for k := range n {
-		if err := removeNetns(containerName(place(k))); err != nil {
+		if err := testns.Remove(containerName(place(k))); err != nil {
 			return err
 		}
 	}
 	m.add(of(fmt.Sprintf("%d clients attach %d containers", creators, n), "containers/s", rate))
 	return m.system().settle()
-}
-
-func removeNetns(name string) error {
-	path := netnsPath(name)
-	return errors.Join(unix.Unmount(path, unix.MNT_DETACH), os.Remove(path))
 }
 
 // sideBySide does n things, as many at a time as there are clients.

@@ -23,6 +23,7 @@ import (
 	miekg "github.com/miekg/dns"
 	"github.com/vishvananda/netns"
 
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
@@ -39,7 +40,7 @@ const latencies = 2000
 // names measures the name server beside dnsmasq and CoreDNS.
 func names(dir string) (results []result, err error) {
 	for j := range 10 {
-		if err := makeNetns(containerName(0, j)); err != nil {
+		if err := testns.Make(containerName(0, j)); err != nil {
 			return nil, err
 		}
 	}
@@ -170,7 +171,7 @@ func askInTurn() (samples []float64, err error) {
 	go func() {
 		runtime.LockOSThread() // and never unlocked
 		done <- func() error {
-			h, err := netns.GetFromPath(netnsPath(containerName(0, 1)))
+			h, err := netns.GetFromPath(testns.Path(containerName(0, 1)))
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
@@ -242,7 +243,7 @@ func plugOf(i, j int) plug {
 
 // veth makes the pair, with address and route inside.
 func (f *floor) veth(i, j int) error {
-	ns, err := netns.GetFromPath(netnsPath(containerName(i, j)))
+	ns, err := netns.GetFromPath(testns.Path(containerName(i, j)))
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,11 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
+)
 
 // footprintNetworks is large enough for differences to be above the noise.
 const footprintNetworks = 50
@@ -13,7 +17,7 @@ const footprintNetworks = 50
 func footprint(dir string) (results []result, err error) {
 	for i := range footprintNetworks {
 		for j := range 10 {
-			if err := makeNetns(containerName(i, j)); err != nil {
+			if err := testns.Make(containerName(i, j)); err != nil {
 				return nil, err
 			}
 		}

@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
 
 var (
@@ -102,7 +104,7 @@ func runInside(task string) error {
 	if err != nil {
 		return fmt.Errorf("--sizes: %q is no number of networks", size)
 	}
-	if err := isolate(); err != nil {
+	if err := testns.Isolate(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "arca-bench-")

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/control"
 )
 
@@ -69,7 +70,7 @@ func attachmentObject(i, j int) *v1alpha1.Attachment {
 			Network:   networkName(i),
 			Container: v1alpha1.Container{ID: name, Name: name},
 			Addresses: []string{address(i, j)},
-			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: netnsPath(name)},
+			Interface: v1alpha1.Interface{Type: v1alpha1.InterfaceVeth, Netns: testns.Path(name)},
 		},
 		Status: v1alpha1.AttachmentStatus{
 			Addresses: []string{address(i, j) + "/24"},

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
 
 // The world outside, a namespace that is linked to a host.
@@ -25,7 +27,7 @@ const (
 // linkWorld makes a namespace that stands for the world, and links a host's
 // namespace to it; the empty one is ours.
 func linkWorld(host, world string) error {
-	if err := makeNetns(world); err != nil {
+	if err := testns.Make(world); err != nil {
 		return err
 	}
 	if err := ip(host, "link add out0 type veth peer name eth0 netns "+world,
@@ -41,7 +43,7 @@ func startOurs(dir string) (*ours, error) {
 	if err := linkWorld("", world); err != nil {
 		return nil, err
 	}
-	if err := makeNetns(containerName(0, 0)); err != nil {
+	if err := testns.Make(containerName(0, 0)); err != nil {
 		return nil, err
 	}
 	o := &ours{daemons: &daemons{dir: dir}}
@@ -60,7 +62,7 @@ func startOurs(dir string) (*ours, error) {
 // startPeer makes the peer.
 func startPeer() error {
 	for _, ns := range []string{peerHost, peerContainer} {
-		if err := makeNetns(ns); err != nil {
+		if err := testns.Make(ns); err != nil {
 			return err
 		}
 	}

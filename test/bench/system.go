@@ -11,57 +11,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
-	"golang.org/x/sys/unix"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
-
-// isolate makes the mount namespace private, with a /run and a /proc of its
-// own, and the loopback usable.
-func isolate() error {
-	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	if err := unix.Mount("run", "/run", "tmpfs", 0, "mode=755"); err != nil {
-		return err
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return err
-	}
-	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
-		return err
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	return netlink.LinkSetUp(lo)
-}
-
-func netnsPath(name string) string { return "/run/netns/" + name }
-
-// makeNetns makes a network namespace at /run/netns/NAME, as ip-netns(8) does.
-func makeNetns(name string) error {
-	path := netnsPath(name)
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		return err
-	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- unix.Mount(fmt.Sprintf("/proc/self/task/%d/ns/net", syscall.Gettid()), path, "", unix.MS_BIND, "")
-	}()
-	return <-done
-}
 
 // firstPacket sends echo requests from a namespace, one each millisecond, until
 // one is answered.
@@ -78,7 +35,7 @@ func within(ns string, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		h, err := netns.GetFromPath(netnsPath(ns))
+		h, err := netns.GetFromPath(testns.Path(ns))
 		if err == nil {
 			err = netns.Set(h)
 			_ = h.Close()

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
 
 // rounds of the comparison, by turns, so that a noisy moment hits both.
@@ -19,10 +21,10 @@ const rounds = 5
 // over a bridge of the kernel.
 func throughput(dir string) (results []result, err error) {
 	for j := range 2 {
-		if err := makeNetns(containerName(0, j)); err != nil {
+		if err := testns.Make(containerName(0, j)); err != nil {
 			return nil, err
 		}
-		if err := makeNetns(fmt.Sprint("bridge", j)); err != nil {
+		if err := testns.Make(fmt.Sprint("bridge", j)); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
 
 // way is one of the peers. What is made has the names and addresses of
@@ -82,13 +84,13 @@ func measureWay(name, dir string, networks int) (results []result, err error) {
 	perNetwork = onThisHost(networks)
 	for i := range networks {
 		for j := range perNetwork {
-			if err := makeNetns(containerName(i, j)); err != nil {
+			if err := testns.Make(containerName(i, j)); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for s := range *samples {
-		if err := makeNetns(containerName(0, 10+s)); err != nil {
+		if err := testns.Make(containerName(0, 10+s)); err != nil {
 			return nil, err
 		}
 	}

@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/vas-solutus/arca-network/internal/testns"
 )
 
 var (
@@ -61,7 +61,7 @@ func main() {
 		}
 		os.Exit(again("first", syscall.CLONE_NEWNET|syscall.CLONE_NEWNS|syscall.CLONE_NEWPID, "-seed", fmt.Sprint(*seed)))
 	case "first":
-		if err := isolate(); err != nil {
+		if err := testns.Isolate(); err != nil {
 			fail(fmt.Errorf("making the namespaces usable: %w", err))
 		}
 		os.Exit(again("suite", 0))
@@ -112,27 +112,6 @@ func again(next string, flags uintptr, more ...string) int {
 			return 128 + int(status.Signal())
 		}
 	}
-}
-
-// isolate gives the namespaces a /run and a /proc of their own, and a loopback.
-func isolate() error {
-	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
-		return err
-	}
-	if err := unix.Mount("run", "/run", "tmpfs", 0, "mode=755"); err != nil {
-		return err
-	}
-	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return err
-	}
-	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
-		return err
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return err
-	}
-	return netlink.LinkSetUp(lo)
 }
 
 // chosen are the faults that the flags ask for.

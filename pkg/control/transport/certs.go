@@ -4,20 +4,16 @@
 package transport
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
+
+	"github.com/vas-solutus/arca-network/internal/certs"
 )
 
 // CertificateOptions says what certificates to make.
@@ -52,7 +48,7 @@ func MakeCertificates(o CertificateOptions) error {
 		}
 	}
 	now := time.Now()
-	ca, err := issue(nil, &x509.Certificate{
+	ca, err := certs.Issue(nil, &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "arca-network control authority"},
 		NotAfter:              now.Add(authorityLifetime),
 		IsCA:                  true,
@@ -69,18 +65,12 @@ func MakeCertificates(o CertificateOptions) error {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, h := range append([]string{"localhost", "127.0.0.1", "::1"}, o.Hosts...) {
-		if ip := net.ParseIP(h); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else if h != "" && !slices.Contains(template.DNSNames, h) {
-			template.DNSNames = append(template.DNSNames, h)
-		}
-	}
-	server, err := issue(ca, template)
+	certs.AddHosts(template, o.Hosts)
+	server, err := certs.Issue(ca, template)
 	if err != nil {
 		return err
 	}
-	client, err := issue(ca, &x509.Certificate{
+	client, err := certs.Issue(ca, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "arca-network client"},
 		NotAfter:    now.Add(certificateLifetime),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -92,58 +82,20 @@ func MakeCertificates(o CertificateOptions) error {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}
-	for i, p := range []*issued{ca, server, client} {
-		if err := p.write(filepath.Join(o.Dir, names[i]), o.Force); err != nil {
+	for i, p := range []*certs.Pair{ca, server, client} {
+		if err := write(p, filepath.Join(o.Dir, names[i]), o.Force); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// issued is a certificate with its key.
-type issued struct {
-	cert            *x509.Certificate
-	key             *ecdsa.PrivateKey
-	certPEM, keyPEM []byte
-}
-
-// issue makes a certificate; one without a signer signs itself.
-func issue(signer *issued, template *x509.Certificate) (*issued, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	// The library chooses a serial number. An hour back: clocks differ.
-	template.NotBefore = time.Now().Add(-time.Hour)
-	parent, parentKey := template, key
-	if signer != nil {
-		parent, parentKey = signer.cert, signer.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return &issued{
-		cert: cert, key: key,
-		certPEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		keyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}),
-	}, nil
-}
-
 // write writes the key first: what has a certificate has its key.
-func (p *issued) write(base string, force bool) error {
-	if err := writeNew(base+".key", p.keyPEM, 0o600, force); err != nil {
+func write(p *certs.Pair, base string, force bool) error {
+	if err := writeNew(base+".key", p.KeyPEM, 0o600, force); err != nil {
 		return err
 	}
-	return writeNew(base+".crt", p.certPEM, 0o644, force)
+	return writeNew(base+".crt", p.CertPEM, 0o644, force)
 }
 
 // writeNew never follows a link, nor lets a key be read for a moment. What it

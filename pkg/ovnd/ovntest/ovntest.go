@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/vishvananda/netlink"
 
+	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 )
 
@@ -60,25 +60,9 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	for _, step := range []struct {
-		what string
-		do   func() error
-	}{
-		{"making mounts private", func() error { return syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, "") }},
-		{"mounting /run", func() error { return syscall.Mount("run", "/run", "tmpfs", 0, "mode=755") }},
-		{"making /run/netns", func() error { return os.MkdirAll("/run/netns", 0o755) }},
-		{"raising lo", func() error {
-			lo, err := netlink.LinkByName("lo")
-			if err != nil {
-				return err
-			}
-			return netlink.LinkSetUp(lo)
-		}},
-	} {
-		if err := step.do(); err != nil {
-			fmt.Fprintf(os.Stderr, "test namespace: %s: %v\n", step.what, err)
-			return 1
-		}
+	if err := testns.Isolate(); err != nil {
+		fmt.Fprintln(os.Stderr, "test namespace:", err)
+		return 1
 	}
 	return m.Run()
 }
