@@ -87,18 +87,17 @@ func (s *Server) Rebind() {
 }
 
 // Check reports why nobody is served; nil where the server listens, and the
-// interface is still the one that it listens at. Where it is not, the server
-// looks again: what nobody has told it of is put right.
+// interface is still the one that it listens at. Where not, the server looks
+// again: what nobody has told it of is put right.
 func (s *Server) Check(context.Context) error {
 	s.mu.Lock()
 	bound, err := s.bound, s.err
 	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	now, err := s.look()
-	if err == nil && !now.equal(bound) {
-		err = fmt.Errorf("interface %s has changed; names are about to be served there", s.options.Interface)
+	if err == nil {
+		var now place
+		if now, err = s.look(); err == nil && !now.equal(bound) {
+			err = fmt.Errorf("interface %s has changed; names are about to be served there", s.options.Interface)
+		}
 	}
 	if err != nil {
 		s.Rebind()
