@@ -60,11 +60,10 @@ func isOwn(a netip.Addr, own []netip.Addr) bool {
 
 // pending is a query that others have to answer.
 type pending struct {
-	query    query
-	key      cacheKey
-	servers  []netip.AddrPort
-	limit    int
-	question []byte
+	query   query
+	key     cacheKey
+	servers []netip.AddrPort
+	limit   int
 }
 
 // handle answers a message, appending to out, or returns what is to be asked of

@@ -47,6 +47,7 @@ type Server struct {
 	options Options
 	handler *handler
 	rebind  chan struct{}
+	changed func() // called when what Check reports is something else; may be nil
 
 	mu    sync.Mutex
 	bound place
@@ -77,6 +78,10 @@ func New(o Options) (*Server, error) {
 	h.host.Store(&upstreams{})
 	return &Server{Records: o.Records, options: o, handler: h, rebind: make(chan struct{}, 1), err: errors.New("not started")}, nil
 }
+
+// Subscribe has fn called whenever Check has something else to report. It must
+// not wait. Subscribe before Run.
+func (s *Server) Subscribe(fn func()) { s.changed = fn }
 
 // Rebind asks the server to look at its interface again. It does not wait.
 func (s *Server) Rebind() {
@@ -156,11 +161,18 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) report(bound place, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil && (s.err == nil || s.err.Error() != err.Error()) {
+	before := s.err
+	s.bound, s.err = bound, err
+	s.mu.Unlock()
+	if fmt.Sprint(before) == fmt.Sprint(err) {
+		return
+	}
+	if err != nil {
 		s.options.Log.Info("Names are not served", "why", err.Error())
 	}
-	s.bound, s.err = bound, err
+	if s.changed != nil {
+		s.changed()
+	}
 }
 
 // place is where the server listens.
