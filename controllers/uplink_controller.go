@@ -27,7 +27,7 @@ type UplinkReconciler struct {
 	Client     client.Reader
 	Ports      HostPorts
 	Northbound Northbound
-	// Chassis is OVN's name of this host, which is known once a port was made.
+	// Chassis is OVN's name of this host, empty while nobody has given it one.
 	Chassis func() string
 	// Trigger asks for the port to be looked at.
 	Trigger *Trigger
@@ -74,8 +74,10 @@ func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 	if err == nil && r.OnPort != nil {
 		r.OnPort()
 	}
-	if err == nil {
-		_, err = r.Northbound.Update(ctx, topology.UplinkOwner(), topology.Uplink(r.Chassis()))
+	// In a database that was just wiped the name is missing for a moment: that
+	// is no reason to unbind.
+	if chassis := r.Chassis(); err == nil && chassis != "" {
+		_, err = r.Northbound.Update(ctx, topology.UplinkOwner(), topology.Uplink(chassis))
 	}
 	return settle(ctrl.Result{}, err)
 }

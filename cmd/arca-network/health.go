@@ -61,6 +61,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 			m.Look(health.SouthboundPath)
 		}
 	})
+	names.Subscribe(func() { m.Look(health.DNS) })
 	ports.Subscribe(func(e vnet.Event) {
 		if e.All {
 			m.Look(health.OpenVSwitch)

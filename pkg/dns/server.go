@@ -47,6 +47,7 @@ type Server struct {
 	options Options
 	handler *handler
 	rebind  chan struct{}
+	changed func() // called when what Check reports is something else; may be nil
 
 	mu    sync.Mutex
 	bound place
@@ -78,6 +79,10 @@ func New(o Options) (*Server, error) {
 	return &Server{Records: o.Records, options: o, handler: h, rebind: make(chan struct{}, 1), err: errors.New("not started")}, nil
 }
 
+// Subscribe has fn called whenever Check has something else to report. It must
+// not wait. Subscribe before Run.
+func (s *Server) Subscribe(fn func()) { s.changed = fn }
+
 // Rebind asks the server to look at its interface again. It does not wait.
 func (s *Server) Rebind() {
 	select {
@@ -87,18 +92,17 @@ func (s *Server) Rebind() {
 }
 
 // Check reports why nobody is served; nil where the server listens, and the
-// interface is still the one that it listens at. Where it is not, the server
-// looks again: what nobody has told it of is put right.
+// interface is still the one that it listens at. Where not, the server looks
+// again: what nobody has told it of is put right.
 func (s *Server) Check(context.Context) error {
 	s.mu.Lock()
 	bound, err := s.bound, s.err
 	s.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	now, err := s.look()
-	if err == nil && !now.equal(bound) {
-		err = fmt.Errorf("interface %s has changed; names are about to be served there", s.options.Interface)
+	if err == nil {
+		var now place
+		if now, err = s.look(); err == nil && !now.equal(bound) {
+			err = fmt.Errorf("interface %s has changed; names are about to be served there", s.options.Interface)
+		}
 	}
 	if err != nil {
 		s.Rebind()
@@ -157,11 +161,18 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) report(bound place, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil && (s.err == nil || s.err.Error() != err.Error()) {
+	before := s.err
+	s.bound, s.err = bound, err
+	s.mu.Unlock()
+	if fmt.Sprint(before) == fmt.Sprint(err) {
+		return
+	}
+	if err != nil {
 		s.options.Log.Info("Names are not served", "why", err.Error())
 	}
-	s.bound, s.err = bound, err
+	if s.changed != nil {
+		s.changed()
+	}
 }
 
 // place is where the server listens.

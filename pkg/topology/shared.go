@@ -104,9 +104,6 @@ func Shared() []ovnsync.Row {
 // host of that name: only a router with such a port balances load (nameServer).
 // It is no row of Shared, for it is the host that knows its name.
 func Uplink(chassis string) []ovnsync.Row {
-	if chassis == "" { // whoever runs the daemons has not given it one
-		return nil
-	}
 	return []ovnsync.Row{{
 		ID:      joinID,
 		Model:   &nbdb.GatewayChassis{Name: JoinSwitchName, ChassisName: chassis, Priority: 1},

@@ -190,3 +190,15 @@ func TestAddressesOfOthersStay(t *testing.T) {
 		t.Errorf("a second Update changed %s to %s", before, after)
 	}
 }
+
+// TestChassisRenamed: what OVN calls this host is read, and told when it changes.
+func TestChassisRenamed(t *testing.T) {
+	h := newHost(t)
+	for _, name := range []string{"one", "two"} {
+		h.Vsctl("set", "Open_vSwitch", ".", "external_ids:system-id="+name)
+		h.events.wait(Event{All: true, Reason: ChassisRenamed})
+		if got := h.m.Chassis(); got != name {
+			t.Errorf("chassis %q, want %q", got, name)
+		}
+	}
+}
