@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -143,6 +144,9 @@ func TestPolicy(t *testing.T) {
 		}
 		peer := await(t, w, w.policy(t, "peer", `{network: web, priority: 3, ingress: [{action: Deny, peers: [{network: late}]}]}`),
 			"unresolved", resolved(metav1.ConditionFalse, v1alpha1.ReasonNetworkNotFound))
+		if m := meta.FindStatusCondition(peer.Status.Conditions, v1alpha1.ConditionResolvedRefs).Message; !strings.Contains(m, "spec.ingress[0].peers[0].network: network late") {
+			t.Errorf("message %q", m)
+		}
 		await(t, w, peer, "ready all the same", ready[*pol])
 		late := await(t, w, w.network(t, "late", "10.3.0.0/24"), "ready", ready[*v1alpha1.Network])
 		await(t, w, p, "ready", ready[*pol])
@@ -157,14 +161,20 @@ func TestPolicy(t *testing.T) {
 		gone(t, w, peer)
 	})
 
-	t.Run("an IPv6 peer of an IPv4 network", func(t *testing.T) {
-		p := await(t, w, w.policy(t, "family", `{network: db, priority: 9, egress: [{action: Deny, peers: [{cidr: "2001:db8::/32"}]}]}`),
-			"refused", refused[*pol](v1alpha1.ReasonFamilyMismatch))
-		if m := p.Status.Conditions[0].Message; !strings.HasPrefix(m, "spec.egress[0].peers[0].cidr: 2001:db8::/32") {
-			t.Errorf("message %q", m)
+	t.Run("a peer of a family that the network does not have", func(t *testing.T) {
+		await(t, w, w.network(t, "six", "fd00:6::/64"), "ready", ready[*v1alpha1.Network])
+		for network, c := range map[string]struct{ peer, lacks string }{
+			"db":  {"2001:db8::/32", "no IPv6 subnet, only 10.2.0.0/24"},
+			"six": {"192.0.2.0/24", "no IPv4 subnet, only fd00:6::/64"},
+		} {
+			p := await(t, w, w.policy(t, "family", `{network: `+network+`, priority: 9, egress: [{action: Deny, peers: [{cidr: "`+c.peer+`"}]}]}`),
+				"refused", refused[*pol](v1alpha1.ReasonFamilyMismatch))
+			if m := p.Status.Conditions[0].Message; m != "spec.egress[0].peers[0].cidr: "+c.peer+": network "+network+" has "+c.lacks {
+				t.Errorf("message %q", m)
+			}
+			w.delete(t, p)
+			gone(t, w, p)
 		}
-		w.delete(t, p)
-		gone(t, w, p)
 	})
 }
 
@@ -191,6 +201,9 @@ func TestPolicySelector(t *testing.T) {
 	await(t, w, w.network(t, "two", "10.2.0.0/24", "fd00:2::/64"), "ready", ready[*v1alpha1.Network])
 	p := await(t, w, w.policy(t, "shop", `{selector: {matchLabels: {app: shop}}, ingress: [{action: Allow, peers: [{selector: {matchLabels: {app: till}}}]}, {action: Deny}]}`),
 		"unresolved", resolved(metav1.ConditionFalse, v1alpha1.ReasonNothingSelected))
+	if m := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionResolvedRefs).Message; m != "no attachment has such labels: spec.selector, spec.ingress[0].peers[0].selector" {
+		t.Errorf("message %q", m)
+	}
 	await(t, w, p, "ready all the same", ready[*pol])
 	w.eventually(t, "no ACL without an endpoint", nothing, acls...)
 	shop := await(t, w, w.labelled(t, "shop-1", "one", map[string]string{"app": "shop"}), "programmed", programmed[*v1alpha1.Attachment])

@@ -275,6 +275,11 @@ func invalidRequests(t *testing.T, w *world) {
 	r.Aliases, r.Ports = []string{"db"}, []*controlpb.PublishedPort{{HostPort: 80, ContainerPort: 70000}, {HostIp: "::1", HostPort: 81, ContainerPort: 81}}
 	_, err = w.AttachContainer(within(t, patience), r)
 	wantFields(t, err, codes.InvalidArgument, "aliases", "ports[0].container_port", "ports[1].host_ip")
+	r = tap("c", "n")
+	r.Ports = []*controlpb.PublishedPort{{ContainerPort: 80}, {HostPort: 65536, ContainerPort: 80}, {HostPort: 90, HostPortEnd: 80, ContainerPort: 80},
+		{HostPort: 70, HostPortEnd: 65536, ContainerPort: 1, Protocol: "udp"}, {HostPort: 60, ContainerPort: 80, Protocol: "icmp"}}
+	_, err = w.AttachContainer(within(t, patience), r)
+	wantFields(t, err, codes.InvalidArgument, "ports[0].host_port", "ports[1].host_port", "ports[2].host_port_end", "ports[3].host_port_end", "ports[4].protocol")
 	_, err = w.AttachContainer(within(t, patience), &controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "n", Interface: &controlpb.Interface{Type: "Veth"}})
 	wantFields(t, err, codes.InvalidArgument, "interface.netns")
 	_, err = w.AttachContainer(within(t, patience), tap(strings.Repeat("a", 200), strings.Repeat("b", 200)))
@@ -457,6 +462,13 @@ func networkPolicy(t *testing.T, w *world) {
 
 	wantFields(t, set(&controlpb.NetworkPolicyRule{Action: "allow", SourceNetwork: "10.0.0.0/33"}, &controlpb.NetworkPolicyRule{Action: "allow", Port: 80}),
 		codes.InvalidArgument, "rules[0].source_network", "rules[1].ports")
+	tcp := func(ports ...*controlpb.PortRange) *controlpb.NetworkPolicyRule {
+		return &controlpb.NetworkPolicyRule{Action: "allow", Protocol: "tcp", Ports: ports}
+	}
+	wantFields(t, set(tcp(&controlpb.PortRange{Port: 0}), tcp(&controlpb.PortRange{Port: 65536}), tcp(&controlpb.PortRange{Port: 90, PortEnd: 80}),
+		&controlpb.NetworkPolicyRule{Action: "allow", Protocol: "icmp", Port: 80},
+		&controlpb.NetworkPolicyRule{Action: "allow", Protocol: "tcp", Port: 90, PortEnd: 80}),
+		codes.InvalidArgument, "rules[0].ports[0].port", "rules[1].ports[0].port", "rules[2].ports[0].end_port", "rules[3].ports", "rules[4].port_end")
 	// What only the other objects tell: the rules before are in force again.
 	err := set(deny, &controlpb.NetworkPolicyRule{Action: "allow", SourceNetwork: "fd00::/64"})
 	wantCode(t, err, codes.InvalidArgument)

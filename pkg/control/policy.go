@@ -52,6 +52,7 @@ func policyOf(r *controlpb.SetNetworkPolicyRequest) (*v1alpha1.Policy, fieldMap,
 			fields.addWhole(path+".peers[0]", prefix+"."+source)
 		}
 		if r.GetRules()[i].GetPort() != 0 {
+			fields.addWhole(path+".ports[0].endPort", prefix+".port_end")
 			fields.addWhole(path+".ports[0]", prefix+".port")
 		}
 		fields.add(path, prefix)
