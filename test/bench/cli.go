@@ -107,8 +107,8 @@ func ip(ns string, commands ...string) error {
 }
 
 // wholeBulk is the largest size that is loaded by processes from end to end;
-// beyond it would take hours.
-const wholeBulk = 100
+// beyond it takes too long.
+const wholeBulk = 10
 
 // levels are the shares of the networks at which a larger load is sampled.
 const levels = 4
