@@ -259,9 +259,9 @@ func attachError(t *testing.T, w *world, r *controlpb.AttachContainerRequest) fu
 func invalidRequests(t *testing.T, w *world) {
 	before := w.count(t)
 	_, err := w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{NetworkId: "No", Subnet: "10.0.0.1/24", Gateway: "x", Mtu: proto.Int32(1),
-		Subnets: []*controlpb.Subnet{{Cidr: "fd00::/8"}}, Dns: &controlpb.NetworkDNS{}, Egress: &controlpb.NetworkEgress{Mode: "Sideways"},
+		Subnets: []*controlpb.Subnet{{Cidr: "fd00::/8"}}, Dns: &controlpb.NetworkDNS{Upstreams: []string{"x"}}, Egress: &controlpb.NetworkEgress{Mode: "Sideways"},
 		Labels: map[string]string{"network.arca.dev/manager": "me"}, Manager: "a b"})
-	wantFields(t, err, codes.InvalidArgument, "network_id", "subnet", "gateway", "mtu", "subnets[0].cidr", "dns", "egress.mode", "labels", "manager")
+	wantFields(t, err, codes.InvalidArgument, "network_id", "subnet", "gateway", "mtu", "subnets[0].cidr", "dns.upstreams", "egress.mode", "labels", "manager")
 	_, err = w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{Gateway: "10.0.0.1"})
 	wantFields(t, err, codes.InvalidArgument, "network_id", "gateway")
 	_, err = w.AttachContainer(within(t, patience), &controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "n", Ip: "10.0.0.1/24", Mac: "x"})
@@ -272,7 +272,7 @@ func invalidRequests(t *testing.T, w *world) {
 		t.Errorf("vsock_port: %v", err)
 	}
 	r := tap("c", "n")
-	r.Aliases, r.Ports = []string{"db"}, []*controlpb.PublishedPort{{HostPort: 80, ContainerPort: 70000}, {HostIp: "::1", HostPort: 81, ContainerPort: 81}}
+	r.Aliases, r.Ports = []string{"-db"}, []*controlpb.PublishedPort{{HostPort: 80, ContainerPort: 70000}, {HostIp: "::1", HostPort: 81, ContainerPort: 81}}
 	_, err = w.AttachContainer(within(t, patience), r)
 	wantFields(t, err, codes.InvalidArgument, "aliases", "ports[0].container_port", "ports[1].host_ip")
 	r = tap("c", "n")
