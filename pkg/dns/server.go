@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/vishvananda/netlink"
 )
 
 // Port is where names are asked for.
@@ -192,18 +192,19 @@ func (e *missingError) Error() string { return e.what + " is not there" }
 
 // look finds the interface, and which of our addresses it has.
 func (s *Server) look() (place, error) {
-	i, err := net.InterfaceByName(s.options.Interface)
+	// Not by package net, which lists all interfaces: there is one for each container.
+	link, err := netlink.LinkByName(s.options.Interface)
 	if err != nil {
 		return place{}, &missingError{"interface " + s.options.Interface}
 	}
-	have, err := i.Addrs()
-	if err != nil {
-		return place{}, err
+	have, err := netlink.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return place{}, fmt.Errorf("listing the addresses of interface %s: %w", s.options.Interface, err)
 	}
-	p := place{index: i.Index}
+	p := place{index: link.Attrs().Index}
 	for _, want := range s.options.Addresses {
 		for _, a := range have {
-			if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr() == want {
+			if addr, ok := netip.AddrFromSlice(a.IP); ok && addr.Unmap() == want {
 				p.addresses = append(p.addresses, want)
 			}
 		}

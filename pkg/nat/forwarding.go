@@ -99,6 +99,17 @@ func decideForwarding(s switches, uplink string, was map[string]string) (quiet m
 	return quiet, write
 }
 
+func linkExists(name string) (bool, error) {
+	_, err := netlink.LinkByName(name)
+	if errors.As(err, &netlink.LinkNotFoundError{}) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading interface %s: %w", name, err)
+	}
+	return true, nil
+}
+
 // observe reads the switches of a family.
 func observe(f *family, uplink string) (switches, error) {
 	s := switches{family: f, single: true}
@@ -122,15 +133,23 @@ func observe(f *family, uplink string) (switches, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return s, fmt.Errorf("listing addresses: %w", err)
 	}
-	links, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return s, fmt.Errorf("listing interfaces: %w", err)
+	// Only those that are of interest: there is an interface for each container.
+	if s.uplink, err = linkExists(uplink); err != nil {
+		return s, err
 	}
-	names := make(map[int]string, len(links))
-	for _, l := range links {
-		names[l.Attrs().Index] = l.Attrs().Name
-		if l.Attrs().Name == uplink {
-			s.uplink = true
+	names := map[int]string{}
+	for _, a := range addrs {
+		if _, known := names[a.LinkIndex]; known {
+			continue
+		}
+		l, err := netlink.LinkByIndex(a.LinkIndex)
+		switch {
+		case errors.As(err, &netlink.LinkNotFoundError{}):
+			names[a.LinkIndex] = "" // it went away
+		case err != nil:
+			return s, fmt.Errorf("reading interface %d: %w", a.LinkIndex, err)
+		default:
+			names[a.LinkIndex] = l.Attrs().Name
 		}
 	}
 	var with []string
