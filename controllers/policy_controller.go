@@ -119,11 +119,15 @@ func (r *PolicyReconciler) settlePolicy(ctx context.Context, p *v1alpha1.Policy,
 	}
 	before := p.DeepCopy()
 	p.Status.ObservedGeneration = p.Generation
+	p.Status.InForce = v.InForce.DeepCopy()
 	if v.Accepted() {
 		r.accept(p, v, syncErr)
 	} else {
 		refuse(r.Recorder, p, &Refusal{Reason: v.Reason, Message: v.Message})
-		// Its rules are not in force, nor are those that it had before.
+	}
+	if v.InForce == nil {
+		// Nor are the rules in force that it had before: there is nothing left
+		// that they could be for.
 		setCondition(p, v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, v.Message)
 		setCondition(p, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted, v.Message)
 	}

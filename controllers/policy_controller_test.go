@@ -161,6 +161,85 @@ func TestPolicy(t *testing.T) {
 		gone(t, w, peer)
 	})
 
+	t.Run("a change that is refused leaves in force what was", func(t *testing.T) {
+		home := await(t, w, w.network(t, "home", "10.7.0.0/24"), "ready", ready[*v1alpha1.Network])
+		p := await(t, w, w.policy(t, "kept", `{network: home, priority: 2, ingress: [{action: Allow, peers: [{network: web}]}, {action: Deny}]}`), "ready", ready[*pol])
+		rows := w.eventually(t, "ACLs", func(out string) bool { return strings.Contains(out, string(p.UID)+"/ingress/1") }, acls...)
+		openings := []string{"--bare", "--columns=_uuid,match", "find", "Logical_Router_Policy", "priority=2000"}
+		opening := w.nb(t, openings...)
+		change := func(f func(*v1alpha1.PolicySpec)) {
+			t.Helper()
+			patch := client.MergeFrom(p.DeepCopy())
+			f(&p.Spec)
+			if err := w.Patch(t.Context(), p, patch); err != nil {
+				t.Fatal(err)
+			}
+		}
+		same := func(when string) {
+			t.Helper()
+			if now := w.nb(t, acls...); !sameLines(now, rows) {
+				t.Errorf("%s: ACLs were\n%s\nare\n%s", when, rows, now)
+			}
+			if now := w.nb(t, openings...); now != opening {
+				t.Errorf("%s: the router's were %q, are %q", when, opening, now)
+			}
+		}
+		former := p.Spec.DeepCopy()
+		for reason, f := range map[string]func(*v1alpha1.PolicySpec){
+			v1alpha1.ReasonFamilyMismatch: func(s *v1alpha1.PolicySpec) {
+				s.Priority, s.Ingress = 3, []v1alpha1.PolicyRule{{Action: v1alpha1.PolicyAllow, Peers: []v1alpha1.PolicyPeer{{CIDR: "2001:db8::/32"}}}}
+			},
+			v1alpha1.ReasonNetworkNotFound: func(s *v1alpha1.PolicySpec) { s.Network = "nowhere" },
+			v1alpha1.ReasonInvalid: func(s *v1alpha1.PolicySpec) {
+				s.Network, s.Selector = "", &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Like"}}}
+			},
+		} {
+			change(f)
+			await(t, w, p, "refused", refused[*pol](reason))
+			same(reason)
+			if !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionProgrammed) || p.Status.InForce.Priority != 2 {
+				t.Errorf("in force is %+v, of %+v", p.Status.InForce, p.Status.Conditions)
+			}
+			change(func(s *v1alpha1.PolicySpec) { *s = *former.DeepCopy() })
+			await(t, w, p, "accepted as before", ready[*pol])
+			same("put back")
+		}
+
+		change(func(s *v1alpha1.PolicySpec) { s.Network = "nowhere" })
+		await(t, w, p, "refused", refused[*pol](v1alpha1.ReasonNetworkNotFound))
+		beside := await(t, w, w.policy(t, "beside", `{network: home, priority: 2, ingress: [{action: Reject}]}`),
+			"refused", refused[*pol](v1alpha1.ReasonPriorityConflict))
+		if m := beside.Status.Conditions[0].Message; !strings.Contains(m, "policy kept") || !strings.Contains(m, "status.inForce.ingress[0] says Allow") {
+			t.Errorf("message %q", m)
+		}
+		w.delete(t, beside)
+		gone(t, w, beside)
+		w.stop()
+		w.run(t)
+		another := await(t, w, w.policy(t, "another", `{network: db, priority: 1, ingress: [{action: Deny}]}`), "ready", ready[*pol])
+		w.delete(t, another)
+		gone(t, w, another)
+		same("after a restart")
+		w.nb(t, "acl-del", "arca-home")
+		w.eventually(t, "healing", func(out string) bool { return sameLines(out, rows) }, acls...)
+
+		w.delete(t, home)
+		gone(t, w, home)
+		await(t, w, p, "nothing in force", func(p *pol) bool { return p.Status.InForce == nil })
+		if !has[*pol](v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonNotAccepted)(p) {
+			t.Errorf("conditions %+v", p.Status.Conditions)
+		}
+		w.eventually(t, "no ACL without the network", func(out string) bool { return !strings.Contains(out, string(p.UID)) }, acls...)
+		await(t, w, w.network(t, "home", "10.7.0.0/24"), "ready", ready[*v1alpha1.Network])
+		change(func(s *v1alpha1.PolicySpec) { s.Network = "home" })
+		await(t, w, p, "ready", ready[*pol])
+		change(func(s *v1alpha1.PolicySpec) { s.Network = "nowhere" })
+		await(t, w, p, "refused", refused[*pol](v1alpha1.ReasonNetworkNotFound))
+		w.delete(t, p)
+		gone(t, w, p)
+		w.eventually(t, "no ACL without the policy", func(out string) bool { return !strings.Contains(out, string(p.UID)) }, acls...)
+	})
+
 	t.Run("a peer of a family that the network does not have", func(t *testing.T) {
 		await(t, w, w.network(t, "six", "fd00:6::/64"), "ready", ready[*v1alpha1.Network])
 		for network, c := range map[string]struct{ peer, lacks string }{

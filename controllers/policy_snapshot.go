@@ -18,7 +18,7 @@ import (
 type policySnapshot struct {
 	policies    []*v1alpha1.Policy // also those that are being deleted
 	attachments []v1alpha1.Attachment
-	selectors   map[string]policy.Selector // of accepted policies, by key
+	selectors   map[string]policy.Selector // of what is in force, by key
 	subjects    map[string]bool            // keys of those that policies are for
 	survey      policy.Survey
 	verdicts    map[string]policy.Verdict
@@ -41,6 +41,9 @@ func takePolicySnapshot(ctx context.Context, c client.Reader) (*policySnapshot, 
 		if p.DeletionTimestamp.IsZero() {
 			live = append(live, p)
 			selects = selects || len(policy.Selectors(p)) > 0
+			if spec := p.SpecInForce(); spec != nil {
+				selects = selects || len(policy.Selectors(p.WithSpec(spec))) > 0
+			}
 		}
 	}
 	networks, err := policyNetworks(ctx, c)
@@ -52,16 +55,9 @@ func takePolicySnapshot(ctx context.Context, c client.Reader) (*policySnapshot, 
 		return nil, err
 	}
 	s.survey = policy.Look(live, endpoints)
-	s.verdicts = policy.Judge(policy.Case{
-		Networks: networks, Survey: s.survey, Policies: live,
-		Held: func(p *v1alpha1.Policy) bool { return isTrue(p, v1alpha1.ConditionAccepted) },
-	})
-	var accepted []*v1alpha1.Policy
-	for _, p := range live {
-		if !s.verdicts[p.Name].Accepted() {
-			continue
-		}
-		accepted = append(accepted, p)
+	s.verdicts = policy.Judge(policy.Case{Networks: networks, Survey: s.survey, Policies: live})
+	inForce := policy.InForce(live, s.verdicts)
+	for _, p := range inForce {
 		for key, selector := range policy.Selectors(p) {
 			s.selectors[key] = selector
 		}
@@ -69,7 +65,7 @@ func takePolicySnapshot(ctx context.Context, c client.Reader) (*policySnapshot, 
 			s.subjects[subject.Key] = true
 		}
 	}
-	s.program, err = policy.Compile(policy.Input{Networks: networks, Policies: accepted, Selected: s.survey.Selected})
+	s.program, err = policy.Compile(policy.Input{Networks: networks, Policies: inForce, Selected: s.survey.Selected})
 	return s, err
 }
 

@@ -3,7 +3,10 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // PolicySpec says what traffic may pass.
 //
@@ -144,6 +147,13 @@ type PolicyStatus struct {
 	// observedGeneration is the generation that the status was computed for.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// inForce is the spec that was accepted last. It stays in force while a
+	// later one is refused.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	InForce *PolicySpec `json:"inForce,omitempty"`
 	// conditions: Accepted, ResolvedRefs, Programmed, Ready.
 	// +optional
 	// +listType=map
@@ -185,3 +195,22 @@ type PolicyList struct {
 
 // GetConditions returns the policy's conditions, to be changed in place.
 func (p *Policy) GetConditions() *[]metav1.Condition { return &p.Status.Conditions }
+
+// SpecInForce is the spec that was accepted last, or nil: while the policy's own
+// is refused, its rules stay in force.
+func (p *Policy) SpecInForce() *PolicySpec {
+	if p.Status.InForce == nil {
+		c := meta.FindStatusCondition(p.Status.Conditions, ConditionAccepted)
+		if c != nil && c.Status == metav1.ConditionTrue && c.ObservedGeneration == p.Generation {
+			return &p.Spec // accepted by a version that did not note it
+		}
+	}
+	return p.Status.InForce
+}
+
+// WithSpec is the policy as it would be with another spec.
+func (p *Policy) WithSpec(spec *PolicySpec) *Policy {
+	out := *p
+	out.Spec = *spec
+	return &out
+}

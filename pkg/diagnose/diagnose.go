@@ -84,6 +84,10 @@ func Policy(p *v1alpha1.Policy, all []v1alpha1.Policy, attachments []v1alpha1.At
 		// The policy works all the same.
 		out = append(out, Finding{OK: true, What: c.Type, Found: c.Reason + ": " + c.Message, Do: advice[c.Reason]})
 	}
+	if spec := p.SpecInForce(); spec != nil && !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionAccepted) {
+		out = append(out, Finding{OK: true, What: "in force", Found: fmt.Sprintf("what was accepted last (status.inForce): %d ingress and %d egress rules",
+			len(spec.Ingress), len(spec.Egress))})
+	}
 	names := endpointsOf(p, attachments)
 	out = append(out, Finding{OK: true, What: "endpoints", Found: fmt.Sprintf("is for %d: %s", len(names), some(names))})
 	if before := lookedAtBefore(p, all, attachments); len(before) > 0 {
@@ -117,8 +121,12 @@ func lookedAtBefore(p *v1alpha1.Policy, all []v1alpha1.Policy, attachments []v1a
 	var out []string
 	for i := range all {
 		other := &all[i]
-		if other.Name == p.Name || !meta.IsStatusConditionTrue(other.Status.Conditions, v1alpha1.ConditionAccepted) ||
-			other.Spec.Priority > p.Spec.Priority ||
+		spec := other.SpecInForce()
+		if other.Name == p.Name || spec == nil {
+			continue
+		}
+		other = other.WithSpec(spec)
+		if other.Spec.Priority > p.Spec.Priority ||
 			other.Spec.Priority == p.Spec.Priority && !other.CreationTimestamp.Before(&p.CreationTimestamp) {
 			continue
 		}

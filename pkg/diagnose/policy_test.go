@@ -4,6 +4,7 @@
 package diagnose_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,8 @@ func TestPolicy(t *testing.T) {
 		policyAt("before", 9, v1alpha1.PolicySpec{Selector: shop, Priority: 4}, accepted),
 		policyAt("older", 4, v1alpha1.PolicySpec{Network: "web", Priority: 5}, accepted),
 		policyAt("newer", 6, v1alpha1.PolicySpec{Network: "web", Priority: 5}, accepted),
+		{ObjectMeta: metav1.ObjectMeta{Name: "changed"}, Spec: v1alpha1.PolicySpec{Network: "web", Priority: 9},
+			Status: v1alpha1.PolicyStatus{InForce: &v1alpha1.PolicySpec{Network: "web", Priority: 3}}},
 		policyAt("elsewhere", 1, v1alpha1.PolicySpec{Network: "db"}, accepted),
 		policyAt("refused", 1, v1alpha1.PolicySpec{Network: "web"}),
 	}
@@ -55,7 +58,7 @@ func TestPolicy(t *testing.T) {
 		text = append(text, f.What+" "+f.Found+" "+f.Do)
 	}
 	got := strings.Join(text, "\n")
-	for _, want := range []string{"is for 2: web-1, web-2", "decide first: before (priority 4), older (priority 5)\x20", "NothingSelected: spec.ingress[0].peers[0].selector label"} {
+	for _, want := range []string{"is for 2: web-1, web-2", "decide first: before (priority 4), older (priority 5), changed (priority 3)\x20", "NothingSelected: spec.ingress[0].peers[0].selector label"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q does not say %q", got, want)
 		}
@@ -63,6 +66,12 @@ func TestPolicy(t *testing.T) {
 
 	conflict := policyAt("newer", 6, v1alpha1.PolicySpec{Network: "web"},
 		condition(v1alpha1.ConditionAccepted, v1alpha1.ReasonPriorityConflict, "spec.priority", metav1.ConditionFalse))
+	conflict.Status.InForce = &v1alpha1.PolicySpec{Network: "web", Ingress: make([]v1alpha1.PolicyRule, 3)}
+	if findings := diagnose.Policy(&conflict, nil, nil); !slices.ContainsFunc(findings, func(f diagnose.Finding) bool {
+		return f.What == "in force" && strings.Contains(f.Found, "3 ingress and 0 egress rules")
+	}) {
+		t.Errorf("got %+v", findings)
+	}
 	if findings := diagnose.Policy(&conflict, nil, nil); diagnose.Ready(findings) || !strings.Contains(findings[0].Do, "spec.priority") {
 		t.Errorf("got %+v", findings)
 	}

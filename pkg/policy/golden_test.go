@@ -45,20 +45,22 @@ func outcomeOf(t *testing.T, documents []golden.Document) string {
 		}
 	}
 	survey := policy.Look(policies, endpoints)
-	verdicts := policy.Judge(policy.Case{Networks: networks, Survey: survey, Policies: policies,
-		Held: func(*v1alpha1.Policy) bool { return false }})
+	verdicts := policy.Judge(policy.Case{Networks: networks, Survey: survey, Policies: policies})
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
 		v := verdicts[name]
-		fmt.Fprintf(&b, "policy %s: accepted %v\n", name, v.Accepted())
+		former := ""
+		if !v.Accepted() && v.InForce != nil {
+			former = ", what was accepted before stays"
+		}
+		fmt.Fprintf(&b, "policy %s: accepted %v%s\n", name, v.Accepted(), former)
 		for _, s := range [][2]string{{v.Reason, v.Message}, {v.UnresolvedReason, v.Unresolved}} {
 			if s[0] != "" {
 				fmt.Fprintf(&b, "  %s: %s\n", s[0], s[1])
 			}
 		}
 	}
-	policies = slices.DeleteFunc(policies, func(p *v1alpha1.Policy) bool { return !verdicts[p.Name].Accepted() })
-	program, err := policy.Compile(policy.Input{Networks: networks, Policies: policies, Selected: survey.Selected})
+	program, err := policy.Compile(policy.Input{Networks: networks, Policies: policy.InForce(policies, verdicts), Selected: survey.Selected})
 	if err != nil {
 		t.Fatal(err)
 	}

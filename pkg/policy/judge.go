@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
 
@@ -19,6 +21,9 @@ type Verdict struct {
 	Reason, Message string
 	// UnresolvedReason and Unresolved say what it refers to that is not there.
 	UnresolvedReason, Unresolved string
+	// InForce is the spec to be in force: the policy's own where it is accepted,
+	// else the one that was accepted last, as far as it still can be; or nil.
+	InForce *v1alpha1.PolicySpec
 }
 
 // Accepted tells whether nothing stands against the policy.
@@ -29,25 +34,44 @@ type Case struct {
 	Networks []Network
 	Survey   Survey
 	Policies []*v1alpha1.Policy
-	// Held tells whether a policy is accepted as it is already. It stays so
-	// when an endpoint appears that another policy is for too: the older of
-	// both decides, and nothing that protects is withdrawn.
-	Held func(*v1alpha1.Policy) bool
 }
 
-// Judge judges all policies; where two conflict the older one wins.
+// Judge judges all policies; where two conflict the older one wins. A policy that
+// is accepted as it is stays so when an endpoint appears that another policy is
+// for too: the older of both decides, and nothing that protects is withdrawn. Of
+// one that was changed, what was accepted last holds its place until the change
+// is accepted.
 func Judge(c Case) map[string]Verdict {
-	j := &judge{Case: c, networks: map[string]Network{}, rules: map[string]int{}}
+	j := &judge{Case: c, networks: map[string]Network{}, rules: map[string]int{},
+		former: map[string]*parsed{}, held: map[string]bool{}}
 	for _, n := range c.Networks {
 		j.networks[n.Name] = n
 	}
+	for _, p := range c.Policies {
+		former := p.SpecInForce()
+		j.held[p.Name] = former != nil && equality.Semantic.DeepEqual(*former, p.Spec)
+	}
 	order := slices.Clone(c.Policies)
 	slices.SortFunc(order, func(a, b *v1alpha1.Policy) int {
-		return cmp.Or(first(c.Held(a), c.Held(b)), Older(a, b))
+		return cmp.Or(first(j.held[a.Name], j.held[b.Name]), first(a.SpecInForce() != nil, b.SpecInForce() != nil), Older(a, b))
 	})
+	for _, p := range order {
+		j.keep(p)
+	}
 	out := map[string]Verdict{}
 	for _, p := range order {
 		out[p.Name] = j.one(p)
+	}
+	return out
+}
+
+// InForce are the policies as they are to be in force.
+func InForce(policies []*v1alpha1.Policy, verdicts map[string]Verdict) []*v1alpha1.Policy {
+	var out []*v1alpha1.Policy
+	for _, p := range policies {
+		if spec := verdicts[p.Name].InForce; spec != nil {
+			out = append(out, p.WithSpec(spec))
+		}
 	}
 	return out
 }
@@ -65,37 +89,82 @@ func first(a, b bool) int {
 type judge struct {
 	Case
 	networks map[string]Network
-	accepted []*parsed
-	rules    map[string]int // of accepted policies, by network
+	accepted []*parsed          // in force, as far as judged
+	former   map[string]*parsed // those of them that were accepted before, by name
+	held     map[string]bool    // policies that are accepted as they are already
+	rules    map[string]int     // of accepted policies, by network
 }
 
+// keep enters the spec that was accepted last, unless there is nothing left that
+// it could be in force for.
+func (j *judge) keep(p *v1alpha1.Policy) {
+	spec := p.SpecInForce()
+	if spec == nil {
+		return
+	}
+	read, err := parse(p.WithSpec(spec))
+	if err != nil {
+		return
+	}
+	if _, ok := j.networks[spec.Network]; spec.Network != "" && !ok {
+		return
+	}
+	if j.count(read) != "" {
+		return
+	}
+	j.former[p.Name] = read
+	j.enter(read)
+}
+
+// one judges a policy; what was in force of it makes room for it, and stays
+// where it is refused.
 func (j *judge) one(p *v1alpha1.Policy) Verdict {
+	former := j.former[p.Name]
+	if former != nil {
+		j.leave(former)
+		delete(j.former, p.Name)
+	}
+	read, v := j.present(p)
+	switch {
+	case v.Accepted():
+		v.InForce = &p.Spec
+		j.enter(read)
+	case former != nil:
+		v.InForce = &former.Spec
+		j.former[p.Name] = former
+		j.enter(former)
+	}
+	return v
+}
+
+// present judges a policy's own spec beside what is in force.
+func (j *judge) present(p *v1alpha1.Policy) (*parsed, Verdict) {
+	refuse := func(reason, why string) (*parsed, Verdict) { return nil, Verdict{Reason: reason, Message: why} }
 	read, err := parse(p)
 	if err != nil {
-		return Verdict{Reason: v1alpha1.ReasonInvalid, Message: err.Error()}
+		return refuse(v1alpha1.ReasonInvalid, err.Error())
 	}
 	if s := p.Spec.Network; s != "" {
 		if _, ok := j.networks[s]; !ok {
-			return Verdict{Reason: v1alpha1.ReasonNetworkNotFound,
-				Message: "spec.network: network " + s + " does not exist or has no subnets yet; create it, or delete this policy"}
+			return refuse(v1alpha1.ReasonNetworkNotFound,
+				"spec.network: network "+s+" does not exist or has no subnets yet; create it, or delete this policy")
 		}
 		if why := j.families(read); why != "" {
-			return Verdict{Reason: v1alpha1.ReasonFamilyMismatch, Message: why}
+			return refuse(v1alpha1.ReasonFamilyMismatch, why)
 		}
 	}
-	if !j.Held(p) {
+	if !j.held[p.Name] {
 		for _, other := range j.accepted {
 			if why := j.conflict(read, other); why != "" {
-				return Verdict{Reason: v1alpha1.ReasonPriorityConflict, Message: why}
+				return refuse(v1alpha1.ReasonPriorityConflict, why)
 			}
 		}
 	}
 	if why := j.count(read); why != "" {
-		return Verdict{Reason: v1alpha1.ReasonTooManyRules, Message: why}
+		return refuse(v1alpha1.ReasonTooManyRules, why)
 	}
-	j.accepted = append(j.accepted, read)
 	reason, unresolved := j.unresolved(read)
-	return Verdict{UnresolvedReason: reason, Unresolved: unresolved}
+	return read, Verdict{UnresolvedReason: reason, Unresolved: unresolved}
 }
 
 // families finds a peer of a family that the policy's network does not have.
@@ -119,27 +188,48 @@ func (j *judge) families(p *parsed) string {
 // mostRules is how many rules always fit into the priorities that there are.
 const mostRules = levels * slots
 
+// count tells why a policy's rules do not fit, or "".
 func (j *judge) count(p *parsed) string {
-	places := j.Survey.Selected[p.subject.selector]
-	if p.subject.selector == "" {
-		places = []string{p.subject.network}
-	}
-	named := 0
-	for _, r := range p.rules {
-		if r.direction == egress && len(r.Ports) > 0 {
-			named += 2
-		}
-	}
+	places, named := j.places(p)
 	for _, n := range places {
 		if j.rules[n]+len(p.rules) > mostRules || j.rules["named/"+n]+named > priorityNamed-leastNamed {
 			return fmt.Sprintf("spec: network %s would have more rules than OVN has priorities for; the older policies have them", n)
 		}
 	}
-	for _, n := range places {
-		j.rules[n] += len(p.rules)
-		j.rules["named/"+n] += named
-	}
 	return ""
+}
+
+// places are the networks that a policy has rules in, and how many of those
+// rules may name a service of the gateway.
+func (j *judge) places(p *parsed) (networks []string, named int) {
+	networks = j.Survey.Selected[p.subject.selector]
+	if p.subject.selector == "" {
+		networks = []string{p.subject.network}
+	}
+	for _, r := range p.rules {
+		if r.direction == egress && len(r.Ports) > 0 {
+			named += 2
+		}
+	}
+	return networks, named
+}
+
+func (j *judge) enter(p *parsed) {
+	j.accepted = append(j.accepted, p)
+	j.add(p, 1)
+}
+
+func (j *judge) leave(p *parsed) {
+	j.accepted = slices.DeleteFunc(j.accepted, func(other *parsed) bool { return other == p })
+	j.add(p, -1)
+}
+
+func (j *judge) add(p *parsed, sign int) {
+	places, named := j.places(p)
+	for _, n := range places {
+		j.rules[n] += sign * len(p.rules)
+		j.rules["named/"+n] += sign * named
+	}
 }
 
 // conflict tells where two policies of one priority want different things for
@@ -151,8 +241,13 @@ func (j *judge) conflict(p, other *parsed) string {
 	for _, a := range p.rules {
 		for _, b := range other.rules {
 			if a.direction == b.direction && a.Action != b.Action && sameProtocol(a, b) && samePorts(a, b) && j.samePeers(a, b) {
-				return fmt.Sprintf("spec.priority: %d is that of the older policy %s too, which is for the same endpoints and whose %s says %s where %s says %s; choose another priority",
-					p.Spec.Priority, other.Name, b.field(), b.Action, a.field(), a.Action)
+				who, field := "the older policy "+other.Name+" too, which", b.field()
+				if other == j.former[other.Name] && !j.held[other.Name] {
+					who = "policy " + other.Name + " too, whose former rules stay in force until its present ones are accepted, and which"
+					field = "status.inForce" + strings.TrimPrefix(field, "spec")
+				}
+				return fmt.Sprintf("spec.priority: %d is that of %s is for the same endpoints and whose %s says %s where %s says %s; choose another priority",
+					p.Spec.Priority, who, field, b.Action, a.field(), a.Action)
 			}
 		}
 	}

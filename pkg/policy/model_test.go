@@ -228,8 +228,7 @@ func (w *world) compile(t *testing.T) {
 		}
 	}
 	survey := policy.Look(w.policies, endpoints)
-	verdicts := policy.Judge(policy.Case{Networks: networks, Survey: survey, Policies: w.policies,
-		Held: func(*v1alpha1.Policy) bool { return false }})
+	verdicts := policy.Judge(policy.Case{Networks: networks, Survey: survey, Policies: w.policies})
 	w.policies = slices.DeleteFunc(w.policies, func(p *v1alpha1.Policy) bool { return !verdicts[p.Name].Accepted() })
 	program, err := policy.Compile(policy.Input{Networks: networks, Policies: w.policies, Selected: survey.Selected})
 	if err != nil {

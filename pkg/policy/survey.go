@@ -26,12 +26,16 @@ type Survey struct {
 	together map[[2]subject]bool
 }
 
-// Look surveys endpoints for the selectors of some policies.
+// Look surveys endpoints for the selectors of some policies, also of what was
+// accepted of them last.
 func Look(policies []*v1alpha1.Policy, endpoints []Endpoint) Survey {
 	out := Survey{Selected: map[string][]string{}, together: map[[2]subject]bool{}}
 	selectors := map[string]Selector{}
 	for _, p := range policies {
 		maps.Copy(selectors, Selectors(p))
+		if spec := p.SpecInForce(); spec != nil {
+			maps.Copy(selectors, Selectors(p.WithSpec(spec)))
+		}
 	}
 	if len(selectors) == 0 {
 		return out
