@@ -28,7 +28,7 @@ var (
 	samples = flag.Int("samples", 20, "samples of each latency")
 	here    = flag.Int("here", 1000, "at most so many containers run on this host; the rest of each network's ten run elsewhere")
 	crowd   = flag.Int("crowd", 1000, "containers that 16 clients attach at once; 0 leaves it out")
-	extras  = flag.String("extras", "footprint,throughput,egress,published,dns", "what to measure once: footprint, throughput, egress, published, dns; none leaves them out")
+	extras  = flag.String("extras", "footprint,throughput,egress,published,dns,policy", "what to measure once: footprint, throughput, egress, published, dns, policy; none leaves them out")
 	out     = flag.String("out", "test/bench/out/bench.json", "file for the figures; those of another run in it are kept where this one does not measure them")
 	bin     = flag.String("bin", "bin", "folder of arca-network")
 	profile = flag.String("profile", "", "file for a processor profile of arca-network during its bulk load")
@@ -124,6 +124,8 @@ func runInside(task string) error {
 		results, err = egress(dir)
 	case "published":
 		results, err = published(dir)
+	case "policy":
+		results, err = policyChange(dir)
 	default:
 		results, err = measureWay(name, dir, n)
 	}

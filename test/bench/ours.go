@@ -204,6 +204,19 @@ func (o *ours) having(condition string) (n int, err error) {
 	return n, nil
 }
 
+// allProgrammed waits until so many attachments have their rows.
+func (o *ours) allProgrammed(n int) error {
+	for limit := time.Now().Add(ages); ; time.Sleep(50 * time.Millisecond) {
+		have, err := o.having(v1alpha1.ConditionProgrammed)
+		if err == nil && have == n {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("of %d attachments %d are Programmed: %v", n, have, err)
+		}
+	}
+}
+
 // watched opens a watch of one object, does something, and waits for an event
 // of that object.
 func (o *ours) watched(list client.ObjectList, name string, do func() error, is func(watch.Event) bool) error {
@@ -237,9 +250,12 @@ func (o *ours) network(i int) error {
 		})
 }
 
-func (o *ours) attachment(i, j int) error {
-	return o.watched(&v1alpha1.AttachmentList{}, attachmentName(i, j),
-		func() error { return o.api.Create(context.Background(), spec(attachmentObject(i, j))) },
+func (o *ours) attachment(i, j int) error { return o.attach(spec(attachmentObject(i, j))) }
+
+// attach creates an attachment and waits until it is ready.
+func (o *ours) attach(a client.Object) error {
+	return o.watched(&v1alpha1.AttachmentList{}, a.GetName(),
+		func() error { return o.api.Create(context.Background(), a) },
 		func(e watch.Event) bool {
 			a, ok := e.Object.(*v1alpha1.Attachment)
 			return ok && meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionReady)
