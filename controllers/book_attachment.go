@@ -343,6 +343,7 @@ func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 			waiting = append(waiting, w)
 		}
 	}
+	waiting = append(waiting, b.wantPlace(entry.place, e)...)
 	delete(b.wantPorts, name)
 	if len(entry.ports) > 0 {
 		waiting = append(waiting, slices.Collect(maps.Keys(b.wantPorts))...)
@@ -351,6 +352,25 @@ func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 		networks = append(networks, entry.network)
 	}
 	return waiting, networks
+}
+
+// wantPlace names the refused attachments of other networks than one that would
+// have their interface at a place.
+func (b *Book) wantPlace(place string, but *networkEntry) (out []string) {
+	if place == "" {
+		return nil
+	}
+	for _, e := range b.networks {
+		if e == but {
+			continue
+		}
+		for name, a := range e.refused {
+			if interfacePlace(a) == place {
+				out = append(out, name)
+			}
+		}
+	}
+	return out
 }
 
 func (b *Book) dropAttachment(name string) {
