@@ -29,23 +29,14 @@ type Pruner struct {
 	Ports HostPorts
 	Log   logr.Logger
 
-	ask chan struct{}
+	bell // asks for a run
 }
 
 // NewPruner returns a pruner that must be started.
 func NewPruner(c client.Reader, nb Northbound, ports HostPorts, log logr.Logger) *Pruner {
-	p := &Pruner{Client: c, Northbound: nb, Ports: ports, Log: log, ask: make(chan struct{}, 1)}
+	p := &Pruner{Client: c, Northbound: nb, Ports: ports, Log: log, bell: newBell()}
 	p.Ask()
 	return p
-}
-
-// Ask asks for a run. It does not wait, and any number of calls before a run
-// are one.
-func (p *Pruner) Ask() {
-	select {
-	case p.ask <- struct{}{}:
-	default:
-	}
 }
 
 // retryPrune is how long a failed run waits for the next. What repairs it, a
@@ -61,7 +52,7 @@ func (p *Pruner) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.ask:
+		case <-p.bell:
 		case <-retry.C:
 		}
 		if err := p.run(ctx); err != nil && ctx.Err() == nil {

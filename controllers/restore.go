@@ -5,10 +5,10 @@ package controllers
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -28,15 +28,7 @@ type restorer struct {
 	// then is called after the rows are written.
 	then func()
 	log  logr.Logger
-	ask  chan struct{}
-}
-
-// Ask asks for a restore. Any number of calls before it are one.
-func (r *restorer) Ask() {
-	select {
-	case r.ask <- struct{}{}:
-	default:
-	}
+	bell // asks for a restore
 }
 
 // Start runs until ctx is done. The manager calls it once its caches are filled.
@@ -45,7 +37,7 @@ func (r *restorer) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-r.ask:
+		case <-r.bell:
 		}
 		from := time.Now()
 		if n, err := r.restore(ctx); err != nil {
@@ -125,30 +117,13 @@ const restoreWidth = 256
 func (r *restorer) write(ctx context.Context, all []owned) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	next := make(chan owned)
-	failed := make(chan error, 1)
-	var wg sync.WaitGroup
-	for range min(restoreWidth, len(all)) {
-		wg.Go(func() {
-			for o := range next {
-				if _, err := r.northbound.Update(ctx, o.owner, o.rows); err != nil {
-					select {
-					case failed <- err:
-					default:
-					}
-				}
-			}
+	var g errgroup.Group // whose failure ends nobody else's work
+	g.SetLimit(restoreWidth)
+	for _, o := range all {
+		g.Go(func() error {
+			_, err := r.northbound.Update(ctx, o.owner, o.rows)
+			return err
 		})
 	}
-	for _, o := range all {
-		next <- o
-	}
-	close(next)
-	wg.Wait()
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return g.Wait()
 }

@@ -70,7 +70,7 @@ func TestRestoreWritesWhatIsInForce(t *testing.T) {
 	).Build()
 	nb, done := &recorded{}, make(chan struct{})
 	r := &restorer{client: c, northbound: nb, policies: NewPolicyBook(), then: func() { close(done) },
-		log: testr.New(t), ask: make(chan struct{}, 1)}
+		log: testr.New(t), bell: newBell()}
 	go func() { _ = r.Start(t.Context()) }()
 	r.Ask()
 	<-done

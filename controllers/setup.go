@@ -137,7 +137,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		pruner.Ask()
 	}
 	restore := &restorer{client: c, northbound: o.Northbound, policies: policyBook,
-		then: lookAtAll, log: log.WithName("restore"), ask: make(chan struct{}, 1)}
+		then: lookAtAll, log: log.WithName("restore"), bell: newBell()}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner, restore}
 	everyPort := everyAttachment
 	if o.Apart {

@@ -19,19 +19,11 @@ type sweeper struct {
 	list    func() client.ObjectList
 	trigger *Trigger
 	log     logr.Logger
-	ask     chan struct{}
+	bell    // asks for a sweep
 }
 
 func newSweeper(c client.Reader, list func() client.ObjectList, t *Trigger, log logr.Logger) *sweeper {
-	return &sweeper{client: c, list: list, trigger: t, log: log, ask: make(chan struct{}, 1)}
-}
-
-// Ask asks for a sweep. Any number of calls before it are one.
-func (s *sweeper) Ask() {
-	select {
-	case s.ask <- struct{}{}:
-	default:
-	}
+	return &sweeper{client: c, list: list, trigger: t, log: log, bell: newBell()}
 }
 
 // Start runs until ctx is done. The manager calls it once its caches are filled.
@@ -40,7 +32,7 @@ func (s *sweeper) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.ask:
+		case <-s.bell:
 		}
 		list := s.list()
 		if err := s.client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
