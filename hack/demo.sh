@@ -82,20 +82,18 @@ run() {
 	arca-network run "${flags[@]}" --log-format json >>"$work/log" 2>&1 &
 	daemon=$!
 }
-answers() { # waits until the API answers, 20 s at most
-	for _ in $(seq 400); do
-		arcactl get networks >/dev/null 2>&1 && return
+eventually() { # times, command...: until it succeeds, every 0.05 s
+	local times=$1
+	shift
+	for _ in $(seq "$times"); do
+		"$@" && return
 		read -rt 0.05 <> <(:) || true
 	done
 	return 1
 }
-logged() { # waits until the log has a line so many times, 20 s at most
-	for _ in $(seq 400); do
-		[ "$(grep -c "$2" "$work/log")" -ge "$1" ] && return
-		read -rt 0.05 <> <(:) || true
-	done
-	return 1
-}
+answers() { eventually 400 arcactl get networks; } # until the API does, 20 s at most
+has_logged() { [ "$(grep -c "$2" "$work/log")" -ge "$1" ]; }
+logged() { eventually 400 has_logged "$@"; } # until the log has a line so many times, 20 s at most
 inside() { ip netns exec "$@"; }
 address() { arcactl get attachment "$1" -o 'jsonpath={.status.addresses[0]}' | cut -d/ -f1; }
 ready() { arcactl wait --for=condition=Ready --timeout=30s "$@"; }
@@ -105,13 +103,7 @@ serve() { # container, TCP port
 	servers+=($!)
 }
 sends() { inside "$1" iperf3 -c "$2" -p "$3" -n 64K --connect-timeout 1000; } # from, to, TCP port
-reaches() { # from, to, TCP port: waits for the server, 5 s at most
-	for _ in $(seq 50); do
-		sends "$@" && return
-		read -rt 0.1 <> <(:) || true
-	done
-	return 1
-}
+reaches() { eventually 100 sends "$@"; } # waits for the server, 5 s at most
 resolves() { # container, name, address that is expected
 	echo "nameserver $4" >"$work/resolv.conf"
 	inside "$1" unshare --mount sh -c "mount --bind $work/resolv.conf /etc/resolv.conf && getent ahostsv4 $2" | grep -q "^$3 "

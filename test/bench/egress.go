@@ -5,21 +5,7 @@ package main
 
 // egress compares TCP from a container to the world with the same over a bridge
 // and a masquerade of the kernel.
-func egress(dir string) (results []result, err error) {
-	o, err := startOurs(dir)
-	if o != nil {
-		defer func() {
-			if e := o.stop(); err == nil {
-				err = e
-			}
-		}()
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := startPeer(); err != nil {
-		return nil, err
-	}
+func egress(o *ours) ([]result, error) {
 	const row = "TCP from a container to the world, masqueraded"
 	var our, peer []float64
 	for range rounds {

@@ -121,9 +121,9 @@ func runInside(task string) error {
 	case "dns":
 		results, err = names(dir)
 	case "egress":
-		results, err = egress(dir)
+		results, err = besidePeer(dir, egress)
 	case "published":
-		results, err = published(dir)
+		results, err = besidePeer(dir, published)
 	case "policy":
 		results, err = policyChange(dir)
 	default:

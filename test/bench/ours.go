@@ -137,20 +137,8 @@ func (o *ours) bulk(networks int) (float64, bool, error) {
 	if err := o.allUp(perNetwork * networks); err != nil {
 		return 0, false, err
 	}
-	for limit := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		programmed, err := o.having(v1alpha1.ConditionProgrammed)
-		ready := 0
-		if err == nil {
-			ready, err = o.having(v1alpha1.ConditionReady)
-		}
-		if err == nil && programmed == 10*networks && ready == perNetwork*networks {
-			return time.Since(from).Seconds(), false, nil
-		}
-		if time.Now().After(limit) {
-			return 0, false, fmt.Errorf("of %d attachments %d are Programmed, and of %d here %d are Ready: %v",
-				10*networks, programmed, perNetwork*networks, ready, err)
-		}
-	}
+	err := o.await(10*networks, perNetwork*networks, patience)
+	return time.Since(from).Seconds(), false, err
 }
 
 // spec is what a user writes.
@@ -187,32 +175,36 @@ func (o *ours) each(n int, object func(int) client.Object) error {
 	return errors.Join(errs...)
 }
 
-// having counts the attachments that have a condition.
-func (o *ours) having(condition string) (n int, err error) {
+// progress counts the attachments that are Programmed, and that are Ready.
+func (o *ours) progress() (programmed, ready int, err error) {
 	page := &v1alpha1.AttachmentList{}
 	for more := true; more; more = page.Continue != "" {
 		// As kubectl does: an answer of everything at once takes memory.
 		if err := o.api.List(context.Background(), page, client.Limit(500), client.Continue(page.Continue)); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		for _, a := range page.Items {
-			if meta.IsStatusConditionTrue(a.Status.Conditions, condition) {
-				n++
+			if meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionProgrammed) {
+				programmed++
+			}
+			if meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionReady) {
+				ready++
 			}
 		}
 	}
-	return n, nil
+	return programmed, ready, nil
 }
 
-// allProgrammed waits until so many attachments have their rows.
-func (o *ours) allProgrammed(n int) error {
-	for limit := time.Now().Add(ages); ; time.Sleep(50 * time.Millisecond) {
-		have, err := o.having(v1alpha1.ConditionProgrammed)
-		if err == nil && have == n {
+// await waits until so many attachments are Programmed, and at least so many
+// Ready.
+func (o *ours) await(programmed, ready int, within time.Duration) error {
+	for limit := time.Now().Add(within); ; time.Sleep(50 * time.Millisecond) {
+		p, r, err := o.progress()
+		if err == nil && p == programmed && r >= ready {
 			return nil
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("of %d attachments %d are Programmed: %v", n, have, err)
+			return fmt.Errorf("%d attachments are Programmed, of %d, and %d Ready, of %d: %v", p, programmed, r, ready, err)
 		}
 	}
 }

@@ -37,6 +37,26 @@ func linkWorld(host, world string) error {
 	return ip(world, "addr add "+worldAddress+"/24 dev eth0", "link set eth0 up")
 }
 
+// besidePeer measures with arca-network and the peer, both with a container that
+// reaches the world.
+func besidePeer(dir string, measure func(*ours) ([]result, error)) (results []result, err error) {
+	o, err := startOurs(dir)
+	if o != nil {
+		defer func() {
+			if e := o.stop(); err == nil {
+				err = e
+			}
+		}()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := startPeer(); err != nil {
+		return nil, err
+	}
+	return measure(o)
+}
+
 // startOurs runs arca-network on a host with one container, which reaches the world.
 func startOurs(dir string) (*ours, error) {
 	const world = "inet"

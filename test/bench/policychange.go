@@ -109,7 +109,7 @@ func policyChange(dir string) (results []result, err error) {
 	if err := o.each(policyEndpoints-2, func(k int) client.Object { return endpoint(k + 2) }); err != nil {
 		return nil, err
 	}
-	if err := o.allProgrammed(policyEndpoints); err != nil {
+	if err := o.await(policyEndpoints, 0, ages); err != nil {
 		return nil, err
 	}
 	all, err := o.policyACLs()
