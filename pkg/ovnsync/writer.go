@@ -5,6 +5,8 @@ package ovnsync
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
@@ -54,8 +56,16 @@ func (s *Syncer) wait(ctx context.Context, c *change) outcome {
 	}
 }
 
+// maxPace bounds the wait for OVN between two crowded transactions: daemons
+// that are slow or away delay nobody for longer.
+const maxPace = 500 * time.Millisecond
+
 // write is the only writer of the database: it takes what has queued up while
-// the last transaction was under way and commits it in one.
+// the last transaction was under way and commits it in one. Where several
+// callers shared a transaction, the next one waits until OVN has taken it in:
+// ovn-northd and ovn-controller pay for each transaction anew, and what queues
+// up meanwhile costs them hardly more. A caller alone never waits, and a full
+// batch has nothing to gain.
 func (s *Syncer) write(ctx context.Context) {
 	for {
 		var batch []*change
@@ -83,9 +93,12 @@ func (s *Syncer) write(ctx context.Context) {
 				break drain
 			}
 		}
-		s.commit(ctx, batch)
+		mark := s.commit(ctx, batch)
 		for _, c := range later {
 			s.commit(ctx, []*change{c})
+		}
+		if mark != nil && len(batch) < maxBatch {
+			pace(ctx, mark)
 		}
 	}
 }
@@ -101,15 +114,23 @@ func (s *Syncer) refuseQueued(err error) {
 	}
 }
 
+// pace waits until OVN has taken in what was committed before the mark.
+func pace(ctx context.Context, mark *Mark) {
+	ctx, cancel := context.WithTimeout(ctx, maxPace)
+	defer cancel()
+	_ = mark.Wait(ctx) // whoever does not answer is the health checks' business
+}
+
 // commit writes a batch in one transaction. One that is refused is written in
-// halves, so that a bad change fails alone.
-func (s *Syncer) commit(ctx context.Context, batch []*change) {
+// halves, so that a bad change fails alone. It returns a mark where several
+// callers shared the transaction.
+func (s *Syncer) commit(ctx context.Context, batch []*change) *Mark {
 	session, err := s.current()
 	if err != nil {
 		for _, c := range batch {
 			c.done <- outcome{err: err}
 		}
-		return
+		return nil
 	}
 	p := newPlan(session.view(), session.Schema)
 	var planned []*change
@@ -136,14 +157,21 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 	}
 	session.echo.expect(p)
 	if len(planned) == 0 {
-		return
+		return nil
 	}
-	results, err := session.Transact(ctx, p.ops)
+	ops := p.ops
+	if len(planned) > 1 {
+		ops = append(slices.Clip(ops), session.markOps()...)
+	}
+	results, err := session.Transact(ctx, ops)
 	switch {
 	case err == nil:
-		session.echo.committed(p, results)
+		session.echo.committed(p, results[:len(p.ops)])
 		for _, c := range planned {
 			c.done <- outcome{changed: true, count: len(p.ops)}
+		}
+		if row, found := session.global(); found && len(ops) > len(p.ops) {
+			return &Mark{session: session, cfg: row.nb, since: time.Now()}
 		}
 	case len(planned) == 1 || !session.Alive() || ctx.Err() != nil:
 		session.echo.failed(p)
@@ -154,6 +182,7 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) {
 		session.echo.failed(p)
 		half := len(planned) / 2
 		s.commit(ctx, planned[:half])
-		s.commit(ctx, planned[half:])
+		return s.commit(ctx, planned[half:])
 	}
+	return nil
 }

@@ -19,16 +19,32 @@ type transactor interface {
 	Transact(context.Context, ...libovsdb.Operation) ([]libovsdb.OperationResult, error)
 }
 
+// maxPace bounds the wait for ovs-vswitchd between two crowded transactions.
+const maxPace = 500 * time.Millisecond
+
 // committer sends the operations of concurrent callers in shared transactions:
-// what arrives while one is under way goes into the next. Nobody waits for more
-// callers to come.
+// what arrives while one is under way goes into the next. Where several callers
+// shared one, the next waits until ovs-vswitchd has done it: each transaction
+// makes it look at every port, and what queues up meanwhile costs it hardly
+// more. A caller alone never waits, and a full batch has nothing to gain.
 type committer struct {
 	ctx     context.Context // that of the session
 	db      transactor
+	clock   configClock
 	timeout time.Duration
 	queue   chan *commitRequest
 	// sent counts transactions, for tests: adopting must send none.
 	sent func()
+}
+
+// configClock tells what ovs-vswitchd has done.
+type configClock interface {
+	// bump are operations that give a configuration a number; nil where there
+	// is none to number.
+	bump() []libovsdb.Operation
+	// await returns when the configuration of these results, those of bump's
+	// operations, is in force.
+	await(ctx context.Context, results []libovsdb.OperationResult) error
 }
 
 type commitRequest struct {
@@ -38,8 +54,8 @@ type commitRequest struct {
 	done    chan struct{}
 }
 
-func newCommitter(ctx context.Context, db transactor, timeout time.Duration, sent func()) *committer {
-	return &committer{ctx: ctx, db: db, timeout: timeout, queue: make(chan *commitRequest, 4*maxBatch), sent: sent}
+func newCommitter(ctx context.Context, db transactor, clock configClock, timeout time.Duration, sent func()) *committer {
+	return &committer{ctx: ctx, db: db, clock: clock, timeout: timeout, queue: make(chan *commitRequest, 4*maxBatch), sent: sent}
 }
 
 // do commits the operations, all or none, and returns their results.
@@ -82,16 +98,29 @@ func (c *committer) run() {
 				break drain
 			}
 		}
-		c.send(batch)
+		if numbered := c.send(batch); numbered != nil && len(batch) < maxBatch {
+			c.pace(numbered)
+		}
 	}
 }
 
+// pace waits until ovs-vswitchd has taken in a transaction.
+func (c *committer) pace(numbered []libovsdb.OperationResult) {
+	ctx, cancel := context.WithTimeout(c.ctx, maxPace)
+	defer cancel()
+	_ = c.clock.await(ctx, numbered) // whoever waits for a port is told
+}
+
 // send commits the batch. One bad request must not fail the others: a batch that
-// the database refuses is halved until the bad one stands alone.
-func (c *committer) send(batch []*commitRequest) {
+// the database refuses is halved until the bad one stands alone. Where several
+// shared a transaction it returns the results that number it.
+func (c *committer) send(batch []*commitRequest) []libovsdb.OperationResult {
 	var ops []libovsdb.Operation
 	for _, r := range batch {
 		ops = append(ops, r.ops...)
+	}
+	if len(batch) > 1 {
+		ops = append(ops, c.clock.bump()...)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
 	results, err := c.db.Transact(ctx, ops...)
@@ -100,7 +129,7 @@ func (c *committer) send(batch []*commitRequest) {
 	if err != nil {
 		// Not the operations' fault, and perhaps committed: nothing to split.
 		finish(batch, fmt.Errorf("transaction: %w", err))
-		return
+		return nil
 	}
 	opErrs, err := libovsdb.CheckOperationResults(results, ops)
 	switch {
@@ -109,12 +138,16 @@ func (c *committer) send(batch []*commitRequest) {
 			r.results, results = results[:len(r.ops)], results[len(r.ops):]
 		}
 		finish(batch, nil)
+		if len(results) > 0 {
+			return results
+		}
 	case len(batch) == 1:
 		finish(batch, fmt.Errorf("the database refused the operations: %w%s", err, details(opErrs)))
 	default:
 		c.send(batch[:len(batch)/2])
-		c.send(batch[len(batch)/2:])
+		return c.send(batch[len(batch)/2:])
 	}
+	return nil
 }
 
 func details(errs []libovsdb.OperationError) string {

@@ -71,7 +71,7 @@ func connect(ctx context.Context, o Options, events cache.EventHandler, sent fun
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.down = s.ctx.Done()
-	s.commits = newCommitter(s.ctx, c, o.Timeout, sent)
+	s.commits = newCommitter(s.ctx, c, s, o.Timeout, sent)
 	if err := c.Connect(ctx); err != nil {
 		s.end()
 		return nil, err
@@ -276,17 +276,35 @@ func (s *session) onRoot(_, row model.Model) {
 
 // barrier returns when ovs-vswitchd has done all that was committed before.
 func (s *session) barrier(ctx context.Context) error {
-	root, err := s.root()
-	if err != nil {
-		return err
+	if !s.alive() {
+		return ErrNotConnected
 	}
-	if root == nil {
+	ops := s.bump()
+	if ops == nil {
 		return errors.New("table Open_vSwitch is empty")
 	}
-	res, err := s.commit(ctx, bumpConfig(root.UUID))
+	res, err := s.commit(ctx, ops)
 	if err != nil {
 		return err
 	}
+	return s.await(ctx, res)
+}
+
+// bump gives the configuration the next number. It is nil where table
+// Open_vSwitch is empty.
+func (s *session) bump() []libovsdb.Operation {
+	if s.cache == nil {
+		return nil
+	}
+	for id := range s.cache.Table(ovsdb.OpenvSwitchTable).RowsShallow() {
+		return bumpConfig(id)
+	}
+	return nil
+}
+
+// await returns when ovs-vswitchd has done the configuration that the results
+// of bump's operations number.
+func (s *session) await(ctx context.Context, res []libovsdb.OperationResult) error {
 	want, err := bumpedConfig(res[1])
 	if err != nil {
 		return err

@@ -236,5 +236,12 @@ func (p *probe) read() {
 			return
 		}
 	}
+	if err == nil && p.protocol == "tcp" {
+		// A socket that is being refused can be ready a moment before its error
+		// is there: only a peer means that it is connected.
+		if _, err := unix.Getpeername(p.fd); err != nil {
+			return
+		}
+	}
 	p.decide(err)
 }

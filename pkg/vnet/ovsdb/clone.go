@@ -35,6 +35,26 @@ func (r *Port) CloneModel() model.Model {
 // CloneModelInto implements model.CloneableModel.
 func (r *Port) CloneModelInto(to model.Model) { cloneInto(r, to.(*Port)) }
 
+// CloneModel implements model.CloneableModel.
+func (r *Bridge) CloneModel() model.Model {
+	c := new(Bridge)
+	r.CloneModelInto(c)
+	return c
+}
+
+// CloneModelInto implements model.CloneableModel.
+func (r *Bridge) CloneModelInto(to model.Model) { cloneInto(r, to.(*Bridge)) }
+
+// CloneModel implements model.CloneableModel.
+func (r *OpenvSwitch) CloneModel() model.Model {
+	c := new(OpenvSwitch)
+	r.CloneModelInto(c)
+	return c
+}
+
+// CloneModelInto implements model.CloneableModel.
+func (r *OpenvSwitch) CloneModelInto(to model.Model) { cloneInto(r, to.(*OpenvSwitch)) }
+
 // cloneInto copies the struct and what its fields refer to. The kinds of fields
 // are those that modelgen writes.
 func cloneInto[T any](from, to *T) {
@@ -58,8 +78,36 @@ func cloneInto[T any](from, to *T) {
 			*f = clonePtr(*f)
 		case *string, *int, *bool:
 		default:
-			panic("ovsdb: clone of a field of unknown type " + v.Field(i).Type().String())
+			cloneNamed(v.Field(i))
 		}
+	}
+}
+
+// cloneNamed copies a field of a named type, such as an optional enumeration, or
+// of a map by number.
+func cloneNamed(f reflect.Value) {
+	switch {
+	case f.Kind() == reflect.String:
+	case f.Kind() == reflect.Pointer && f.Type().Elem().Kind() == reflect.String:
+		if !f.IsNil() {
+			c := reflect.New(f.Type().Elem())
+			c.Elem().Set(f.Elem())
+			f.Set(c)
+		}
+	case f.Kind() == reflect.Map && f.Type().Elem().Kind() == reflect.String:
+		if !f.IsNil() {
+			c := reflect.MakeMapWithSize(f.Type(), f.Len())
+			for _, k := range f.MapKeys() {
+				c.SetMapIndex(k, f.MapIndex(k))
+			}
+			f.Set(c)
+		}
+	case f.Kind() == reflect.Slice && f.Type().Elem().Kind() == reflect.String:
+		if !f.IsNil() {
+			f.Set(reflect.AppendSlice(reflect.MakeSlice(f.Type(), 0, f.Len()), f))
+		}
+	default:
+		panic("ovsdb: clone of a field of unknown type " + f.Type().String())
 	}
 }
 
