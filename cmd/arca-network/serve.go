@@ -23,6 +23,7 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/internal/heap"
 	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/hostport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
@@ -133,6 +134,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return monitor.Run(ctx) })
 	g.Go(func() error { return o.watchUplink(ctx, monitor) })
 	g.Go(func() error { return o.serveHealth(ctx, monitor) })
+	g.Go(func() error { heap.GiveBack(ctx); return nil })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
 	running = true
 	err = g.Wait()

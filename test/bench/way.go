@@ -268,8 +268,22 @@ func (m *measurement) memoryFull() error {
 	if !ok {
 		return nil
 	}
-	return m.cpu(p.pid(), "full")
+	// A process that has just been loaded is not at rest: it collects, and gives
+	// memory back after a while.
+	time.Sleep(restAfterLoad)
+	if err := m.cpu(p.pid(), "full"); err != nil {
+		return err
+	}
+	mib, err := smaps(p.pid(), "Anonymous")
+	if err != nil {
+		return err
+	}
+	m.add(of("memory of arca-network, full, at rest", "MiB anonymous", mib))
+	return nil
 }
+
+// restAfterLoad is how long everything is left alone after the bulk load.
+const restAfterLoad = 30 * time.Second
 
 func (m *measurement) memory(when string) error {
 	mib, err := m.system().memory()
