@@ -64,6 +64,10 @@ deps: ## Install the Debian packages that the other targets use.
 ovn-root: ## Make the Debian 13 root folder with OVS and OVN, where the system's are older.
 	hack/ovn-root.sh
 
+.PHONY: docker-engine
+docker-engine: ## Build a current Docker Engine and its clients into bin/docker.
+	hack/docker-engine.sh
+
 .PHONY: envtest-assets
 envtest-assets: ## Build etcd, kube-apiserver and kubectl into bin/envtest.
 	hack/envtest-assets.sh

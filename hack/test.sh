@@ -19,6 +19,7 @@ suite() { # go test arguments...
 step "packages" hack/deps.sh
 step "OVS and OVN" hack/ovn-root.sh
 step "etcd, kube-apiserver, kubectl" hack/envtest-assets.sh
+step "a Docker Engine" hack/docker-engine.sh
 step "build" make --no-print-directory build
 step "gofmt, vet, staticcheck" hack/lint.sh
 step "generated code is fresh" hack/generate.sh --check

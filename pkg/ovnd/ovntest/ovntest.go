@@ -11,11 +11,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,47 +23,9 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 )
 
-// inside marks the process that runs in its own namespaces.
-const inside = "ARCA_TEST_NAMESPACE"
-
 // Main runs a package's tests in a network and mount namespace of their own,
 // in which /run is empty. Call it from TestMain.
-func Main(m *testing.M) {
-	if os.Getenv(inside) != "" {
-		os.Exit(run(m))
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	if err := cmd.Start(); err != nil {
-		fmt.Fprintln(os.Stderr, "tests with real daemons need root to make a network namespace:", err)
-		os.Exit(1)
-	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
-	go func() {
-		for s := range signals {
-			_ = cmd.Process.Signal(s)
-		}
-	}()
-	if err := cmd.Wait(); err != nil {
-		os.Exit(max(1, cmd.ProcessState.ExitCode()))
-	}
-	os.Exit(0)
-}
-
-func run(m *testing.M) int {
-	if err := testns.Isolate(); err != nil {
-		fmt.Fprintln(os.Stderr, "test namespace:", err)
-		return 1
-	}
-	return m.Run()
-}
+func Main(m *testing.M) { testns.Main(m.Run) }
 
 // Root finds the root folder with the daemons; empty means the system's own.
 func Root(t testing.TB) string {
