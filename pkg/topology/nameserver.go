@@ -35,9 +35,13 @@ func nameServer(n *v1alpha1.Network) (rows []ovnsync.Row) {
 			vips[netip.AddrPortFrom(gateway, dnsPort).String()] = netip.AddrPortFrom(server, dnsPort).String()
 		}
 		rows = append(rows, ovnsync.Row{
-			ID:      nameServerID(n.Name, protocol),
-			Model:   &nbdb.LoadBalancer{Name: nameServerName(n.Name, protocol), Protocol: &protocol, Vips: vips},
-			Columns: []string{"name", "protocol", "vips"},
+			ID: nameServerID(n.Name, protocol),
+			Model: &nbdb.LoadBalancer{Name: nameServerName(n.Name, protocol), Protocol: &protocol, Vips: vips,
+				// The router's port answers for the address. Load balancers that did
+				// too would answer at each port for each of them: flows that grow with
+				// the square of the networks.
+				Options: map[string]string{"neighbor_responder": "none"}},
+			Columns: []string{"name", "protocol", "vips", "options"},
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "load_balancer"}},
 		})
 	}
