@@ -193,10 +193,16 @@ type CreateBridgeRequest struct {
 	Mtu    *int32            `protobuf:"varint,10,opt,name=mtu,proto3,oneof" json:"mtu,omitempty"`
 	Labels map[string]string `protobuf:"bytes,11,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Who keeps this object by Sync. Unset: nobody.
-	Manager       string         `protobuf:"bytes,12,opt,name=manager,proto3" json:"manager,omitempty"`
-	Dns           *NetworkDNS    `protobuf:"bytes,13,opt,name=dns,proto3" json:"dns,omitempty"`
-	Dhcp          *NetworkDHCP   `protobuf:"bytes,14,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
-	Egress        *NetworkEgress `protobuf:"bytes,15,opt,name=egress,proto3" json:"egress,omitempty"`
+	Manager string         `protobuf:"bytes,12,opt,name=manager,proto3" json:"manager,omitempty"`
+	Dns     *NetworkDNS    `protobuf:"bytes,13,opt,name=dns,proto3" json:"dns,omitempty"`
+	Dhcp    *NetworkDHCP   `protobuf:"bytes,14,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	Egress  *NetworkEgress `protobuf:"bytes,15,opt,name=egress,proto3" json:"egress,omitempty"`
+	// What the client wants to find again: any text, 256 KiB with all keys. Keys
+	// are those of Kubernetes, and none of network.arca.dev itself.
+	Annotations map[string]string `protobuf:"bytes,16,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// "IPv4", "IPv6" or both. For a family without a subnet one is chosen. Unset:
+	// those of the subnets, or else IPv4.
+	IpFamilies    []string `protobuf:"bytes,17,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -332,6 +338,20 @@ func (x *CreateBridgeRequest) GetDhcp() *NetworkDHCP {
 func (x *CreateBridgeRequest) GetEgress() *NetworkEgress {
 	if x != nil {
 		return x.Egress
+	}
+	return nil
+}
+
+func (x *CreateBridgeRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *CreateBridgeRequest) GetIpFamilies() []string {
+	if x != nil {
+		return x.IpFamilies
 	}
 	return nil
 }
@@ -754,7 +774,9 @@ type AttachContainerRequest struct {
 	Node   string            `protobuf:"bytes,13,opt,name=node,proto3" json:"node,omitempty"`
 	Labels map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Who keeps this object by Sync. Unset: nobody.
-	Manager       string `protobuf:"bytes,15,opt,name=manager,proto3" json:"manager,omitempty"`
+	Manager string `protobuf:"bytes,15,opt,name=manager,proto3" json:"manager,omitempty"`
+	// As a network's.
+	Annotations   map[string]string `protobuf:"bytes,16,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -892,6 +914,13 @@ func (x *AttachContainerRequest) GetManager() string {
 		return x.Manager
 	}
 	return ""
+}
+
+func (x *AttachContainerRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
 }
 
 type Interface struct {
@@ -1344,7 +1373,11 @@ func (x *DetachContainerResponse) GetExisted() bool {
 type ListBridgesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only networks of this manager. Unset: all.
-	Manager       string `protobuf:"bytes,1,opt,name=manager,proto3" json:"manager,omitempty"`
+	Manager string `protobuf:"bytes,1,opt,name=manager,proto3" json:"manager,omitempty"`
+	// Only the network of this id. Unset: all.
+	NetworkId string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	// Only the network of this name. Unset: all.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1382,6 +1415,20 @@ func (*ListBridgesRequest) Descriptor() ([]byte, []int) {
 func (x *ListBridgesRequest) GetManager() string {
 	if x != nil {
 		return x.Manager
+	}
+	return ""
+}
+
+func (x *ListBridgesRequest) GetNetworkId() string {
+	if x != nil {
+		return x.NetworkId
+	}
+	return ""
+}
+
+func (x *ListBridgesRequest) GetName() string {
+	if x != nil {
+		return x.Name
 	}
 	return ""
 }
@@ -1438,15 +1485,26 @@ type BridgeInfo struct {
 	Subnet  string `protobuf:"bytes,3,opt,name=subnet,proto3" json:"subnet,omitempty"`
 	Gateway string `protobuf:"bytes,4,opt,name=gateway,proto3" json:"gateway,omitempty"`
 	// The ids of the containers on it. Not set in events of Watch.
-	Containers    []string          `protobuf:"bytes,5,rep,name=containers,proto3" json:"containers,omitempty"`
-	Name          string            `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
-	Subnets       []*Subnet         `protobuf:"bytes,7,rep,name=subnets,proto3" json:"subnets,omitempty"`
-	Internal      bool              `protobuf:"varint,8,opt,name=internal,proto3" json:"internal,omitempty"`
-	Mtu           int32             `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	Labels        map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Manager       string            `protobuf:"bytes,11,opt,name=manager,proto3" json:"manager,omitempty"`
-	Conditions    []*Condition      `protobuf:"bytes,12,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Deleting      bool              `protobuf:"varint,13,opt,name=deleting,proto3" json:"deleting,omitempty"`
+	Containers  []string               `protobuf:"bytes,5,rep,name=containers,proto3" json:"containers,omitempty"`
+	Name        string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Subnets     []*Subnet              `protobuf:"bytes,7,rep,name=subnets,proto3" json:"subnets,omitempty"`
+	Internal    bool                   `protobuf:"varint,8,opt,name=internal,proto3" json:"internal,omitempty"`
+	Mtu         int32                  `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Labels      map[string]string      `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Manager     string                 `protobuf:"bytes,11,opt,name=manager,proto3" json:"manager,omitempty"`
+	Conditions  []*Condition           `protobuf:"bytes,12,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Deleting    bool                   `protobuf:"varint,13,opt,name=deleting,proto3" json:"deleting,omitempty"`
+	Annotations map[string]string      `protobuf:"bytes,14,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created,proto3" json:"created,omitempty"`
+	// Of the object: another one of the same id has another.
+	Uid            string `protobuf:"bytes,16,opt,name=uid,proto3" json:"uid,omitempty"`
+	InterContainer bool   `protobuf:"varint,17,opt,name=inter_container,json=interContainer,proto3" json:"inter_container,omitempty"`
+	// "NAT", "Routed" or "None".
+	EgressMode string `protobuf:"bytes,18,opt,name=egress_mode,json=egressMode,proto3" json:"egress_mode,omitempty"`
+	// The families in force, as far as they are known.
+	IpFamilies    []string     `protobuf:"bytes,19,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
+	Dns           *NetworkDNS  `protobuf:"bytes,20,opt,name=dns,proto3" json:"dns,omitempty"`
+	Dhcp          *NetworkDHCP `protobuf:"bytes,21,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1572,6 +1630,62 @@ func (x *BridgeInfo) GetDeleting() bool {
 	return false
 }
 
+func (x *BridgeInfo) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *BridgeInfo) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *BridgeInfo) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *BridgeInfo) GetInterContainer() bool {
+	if x != nil {
+		return x.InterContainer
+	}
+	return false
+}
+
+func (x *BridgeInfo) GetEgressMode() string {
+	if x != nil {
+		return x.EgressMode
+	}
+	return ""
+}
+
+func (x *BridgeInfo) GetIpFamilies() []string {
+	if x != nil {
+		return x.IpFamilies
+	}
+	return nil
+}
+
+func (x *BridgeInfo) GetDns() *NetworkDNS {
+	if x != nil {
+		return x.Dns
+	}
+	return nil
+}
+
+func (x *BridgeInfo) GetDhcp() *NetworkDHCP {
+	if x != nil {
+		return x.Dhcp
+	}
+	return nil
+}
+
 // Condition is one thing that is known about an object.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1650,9 +1764,13 @@ func (x *Condition) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetContainerNetworksRequest: at least one of the two; both are the one
+// attachment of that container to that network.
 type GetContainerNetworksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	// All containers of a network.
+	NetworkId     string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1690,6 +1808,13 @@ func (*GetContainerNetworksRequest) Descriptor() ([]byte, []int) {
 func (x *GetContainerNetworksRequest) GetContainerId() string {
 	if x != nil {
 		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *GetContainerNetworksRequest) GetNetworkId() string {
+	if x != nil {
+		return x.NetworkId
 	}
 	return ""
 }
@@ -1739,24 +1864,38 @@ func (x *GetContainerNetworksResponse) GetNetworks() []*ContainerNetwork {
 }
 
 type ContainerNetwork struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	NetworkId     string                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
-	IpAddress     string                 `protobuf:"bytes,2,opt,name=ip_address,json=ipAddress,proto3" json:"ip_address,omitempty"`
-	MacAddress    string                 `protobuf:"bytes,3,opt,name=mac_address,json=macAddress,proto3" json:"mac_address,omitempty"`
-	PortName      string                 `protobuf:"bytes,4,opt,name=port_name,json=portName,proto3" json:"port_name,omitempty"`
-	Hostname      string                 `protobuf:"bytes,5,opt,name=hostname,proto3" json:"hostname,omitempty"`
-	Aliases       []string               `protobuf:"bytes,6,rep,name=aliases,proto3" json:"aliases,omitempty"`
-	ContainerId   string                 `protobuf:"bytes,7,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Addresses     []string               `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
-	Gateways      []string               `protobuf:"bytes,9,rep,name=gateways,proto3" json:"gateways,omitempty"`
-	Mtu           int32                  `protobuf:"varint,10,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	Interface     *Interface             `protobuf:"bytes,11,opt,name=interface,proto3" json:"interface,omitempty"`
-	Labels        map[string]string      `protobuf:"bytes,12,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Manager       string                 `protobuf:"bytes,13,opt,name=manager,proto3" json:"manager,omitempty"`
-	Conditions    []*Condition           `protobuf:"bytes,14,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Deleting      bool                   `protobuf:"varint,15,opt,name=deleting,proto3" json:"deleting,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	NetworkId   string                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	IpAddress   string                 `protobuf:"bytes,2,opt,name=ip_address,json=ipAddress,proto3" json:"ip_address,omitempty"`
+	MacAddress  string                 `protobuf:"bytes,3,opt,name=mac_address,json=macAddress,proto3" json:"mac_address,omitempty"`
+	PortName    string                 `protobuf:"bytes,4,opt,name=port_name,json=portName,proto3" json:"port_name,omitempty"`
+	Hostname    string                 `protobuf:"bytes,5,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Aliases     []string               `protobuf:"bytes,6,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	ContainerId string                 `protobuf:"bytes,7,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Addresses   []string               `protobuf:"bytes,8,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Gateways    []string               `protobuf:"bytes,9,rep,name=gateways,proto3" json:"gateways,omitempty"`
+	Mtu         int32                  `protobuf:"varint,10,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Interface   *Interface             `protobuf:"bytes,11,opt,name=interface,proto3" json:"interface,omitempty"`
+	Labels      map[string]string      `protobuf:"bytes,12,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Manager     string                 `protobuf:"bytes,13,opt,name=manager,proto3" json:"manager,omitempty"`
+	Conditions  []*Condition           `protobuf:"bytes,14,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Deleting    bool                   `protobuf:"varint,15,opt,name=deleting,proto3" json:"deleting,omitempty"`
+	Annotations map[string]string      `protobuf:"bytes,16,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=created,proto3" json:"created,omitempty"`
+	// Of the object: another one of the same ids has another.
+	Uid string `protobuf:"bytes,18,opt,name=uid,proto3" json:"uid,omitempty"`
+	// The name of the Attachment object.
+	Name string `protobuf:"bytes,19,opt,name=name,proto3" json:"name,omitempty"`
+	// The published ports that were asked for.
+	Ports         []*PublishedPort `protobuf:"bytes,20,rep,name=ports,proto3" json:"ports,omitempty"`
+	RoutePriority *int32           `protobuf:"varint,21,opt,name=route_priority,json=routePriority,proto3,oneof" json:"route_priority,omitempty"`
+	Bandwidth     *Bandwidth       `protobuf:"bytes,22,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	Node          string           `protobuf:"bytes,23,opt,name=node,proto3" json:"node,omitempty"`
+	// What was asked for, of addresses and mac_address; the rest was chosen.
+	StaticAddresses []string `protobuf:"bytes,24,rep,name=static_addresses,json=staticAddresses,proto3" json:"static_addresses,omitempty"`
+	StaticMac       string   `protobuf:"bytes,25,opt,name=static_mac,json=staticMac,proto3" json:"static_mac,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ContainerNetwork) Reset() {
@@ -1892,6 +2031,76 @@ func (x *ContainerNetwork) GetDeleting() bool {
 		return x.Deleting
 	}
 	return false
+}
+
+func (x *ContainerNetwork) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+func (x *ContainerNetwork) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+func (x *ContainerNetwork) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *ContainerNetwork) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ContainerNetwork) GetPorts() []*PublishedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *ContainerNetwork) GetRoutePriority() int32 {
+	if x != nil && x.RoutePriority != nil {
+		return *x.RoutePriority
+	}
+	return 0
+}
+
+func (x *ContainerNetwork) GetBandwidth() *Bandwidth {
+	if x != nil {
+		return x.Bandwidth
+	}
+	return nil
+}
+
+func (x *ContainerNetwork) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *ContainerNetwork) GetStaticAddresses() []string {
+	if x != nil {
+		return x.StaticAddresses
+	}
+	return nil
+}
+
+func (x *ContainerNetwork) GetStaticMac() string {
+	if x != nil {
+		return x.StaticMac
+	}
+	return ""
 }
 
 type SetNetworkPolicyRequest struct {
@@ -3067,7 +3276,7 @@ var File_api_control_network_proto protoreflect.FileDescriptor
 
 const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
-	"\x19api/control/network.proto\x12\farca.network\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9c\x05\n" +
+	"\x19api/control/network.proto\x12\farca.network\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x06\n" +
 	"\x13CreateBridgeRequest\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\x12\x16\n" +
@@ -3085,8 +3294,14 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\amanager\x18\f \x01(\tR\amanager\x12*\n" +
 	"\x03dns\x18\r \x01(\v2\x18.arca.network.NetworkDNSR\x03dns\x12-\n" +
 	"\x04dhcp\x18\x0e \x01(\v2\x19.arca.network.NetworkDHCPR\x04dhcp\x123\n" +
-	"\x06egress\x18\x0f \x01(\v2\x1b.arca.network.NetworkEgressR\x06egress\x1a9\n" +
+	"\x06egress\x18\x0f \x01(\v2\x1b.arca.network.NetworkEgressR\x06egress\x12T\n" +
+	"\vannotations\x18\x10 \x03(\v22.arca.network.CreateBridgeRequest.AnnotationsEntryR\vannotations\x12\x1f\n" +
+	"\vip_families\x18\x11 \x03(\tR\n" +
+	"ipFamilies\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_internalB\x12\n" +
@@ -3120,7 +3335,7 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\"0\n" +
 	"\x14DeleteBridgeResponse\x12\x18\n" +
-	"\aexisted\x18\x01 \x01(\bR\aexisted\"\x82\x05\n" +
+	"\aexisted\x18\x01 \x01(\bR\aexisted\"\x9b\x06\n" +
 	"\x16AttachContainerRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
@@ -3139,8 +3354,12 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\tbandwidth\x18\f \x01(\v2\x17.arca.network.BandwidthR\tbandwidth\x12\x12\n" +
 	"\x04node\x18\r \x01(\tR\x04node\x12H\n" +
 	"\x06labels\x18\x0e \x03(\v20.arca.network.AttachContainerRequest.LabelsEntryR\x06labels\x12\x18\n" +
-	"\amanager\x18\x0f \x01(\tR\amanager\x1a9\n" +
+	"\amanager\x18\x0f \x01(\tR\amanager\x12W\n" +
+	"\vannotations\x18\x10 \x03(\v25.arca.network.AttachContainerRequest.AnnotationsEntryR\vannotations\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
 	"\x0f_route_priority\"p\n" +
@@ -3176,11 +3395,14 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x02 \x01(\tR\tnetworkId\"3\n" +
 	"\x17DetachContainerResponse\x12\x18\n" +
-	"\aexisted\x18\x01 \x01(\bR\aexisted\".\n" +
+	"\aexisted\x18\x01 \x01(\bR\aexisted\"a\n" +
 	"\x12ListBridgesRequest\x12\x18\n" +
-	"\amanager\x18\x01 \x01(\tR\amanager\"I\n" +
+	"\amanager\x18\x01 \x01(\tR\amanager\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x02 \x01(\tR\tnetworkId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"I\n" +
 	"\x13ListBridgesResponse\x122\n" +
-	"\abridges\x18\x01 \x03(\v2\x18.arca.network.BridgeInfoR\abridges\"\xf8\x03\n" +
+	"\abridges\x18\x01 \x03(\v2\x18.arca.network.BridgeInfoR\abridges\"\x93\a\n" +
 	"\n" +
 	"BridgeInfo\x12\x1d\n" +
 	"\n" +
@@ -3202,8 +3424,21 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\f \x03(\v2\x17.arca.network.ConditionR\n" +
 	"conditions\x12\x1a\n" +
-	"\bdeleting\x18\r \x01(\bR\bdeleting\x1a9\n" +
+	"\bdeleting\x18\r \x01(\bR\bdeleting\x12K\n" +
+	"\vannotations\x18\x0e \x03(\v2).arca.network.BridgeInfo.AnnotationsEntryR\vannotations\x124\n" +
+	"\acreated\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x10\n" +
+	"\x03uid\x18\x10 \x01(\tR\x03uid\x12'\n" +
+	"\x0finter_container\x18\x11 \x01(\bR\x0einterContainer\x12\x1f\n" +
+	"\vegress_mode\x18\x12 \x01(\tR\n" +
+	"egressMode\x12\x1f\n" +
+	"\vip_families\x18\x13 \x03(\tR\n" +
+	"ipFamilies\x12*\n" +
+	"\x03dns\x18\x14 \x01(\v2\x18.arca.network.NetworkDNSR\x03dns\x12-\n" +
+	"\x04dhcp\x18\x15 \x01(\v2\x19.arca.network.NetworkDHCPR\x04dhcp\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9b\x01\n" +
 	"\tCondition\x12\x12\n" +
@@ -3211,11 +3446,13 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\bR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"@\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"_\n" +
 	"\x1bGetContainerNetworksRequest\x12!\n" +
-	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\"Z\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x02 \x01(\tR\tnetworkId\"Z\n" +
 	"\x1cGetContainerNetworksResponse\x12:\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x1e.arca.network.ContainerNetworkR\bnetworks\"\xd8\x04\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x1e.arca.network.ContainerNetworkR\bnetworks\"\xce\b\n" +
 	"\x10ContainerNetwork\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\x12\x1d\n" +
@@ -3237,10 +3474,25 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\x0e \x03(\v2\x17.arca.network.ConditionR\n" +
 	"conditions\x12\x1a\n" +
-	"\bdeleting\x18\x0f \x01(\bR\bdeleting\x1a9\n" +
+	"\bdeleting\x18\x0f \x01(\bR\bdeleting\x12Q\n" +
+	"\vannotations\x18\x10 \x03(\v2/.arca.network.ContainerNetwork.AnnotationsEntryR\vannotations\x124\n" +
+	"\acreated\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x10\n" +
+	"\x03uid\x18\x12 \x01(\tR\x03uid\x12\x12\n" +
+	"\x04name\x18\x13 \x01(\tR\x04name\x121\n" +
+	"\x05ports\x18\x14 \x03(\v2\x1b.arca.network.PublishedPortR\x05ports\x12*\n" +
+	"\x0eroute_priority\x18\x15 \x01(\x05H\x00R\rroutePriority\x88\x01\x01\x125\n" +
+	"\tbandwidth\x18\x16 \x01(\v2\x17.arca.network.BandwidthR\tbandwidth\x12\x12\n" +
+	"\x04node\x18\x17 \x01(\tR\x04node\x12)\n" +
+	"\x10static_addresses\x18\x18 \x03(\tR\x0fstaticAddresses\x12\x1d\n" +
+	"\n" +
+	"static_mac\x18\x19 \x01(\tR\tstaticMac\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8f\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x11\n" +
+	"\x0f_route_priority\"\x8f\x02\n" +
 	"\x17SetNetworkPolicyRequest\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\x125\n" +
@@ -3392,7 +3644,7 @@ func file_api_control_network_proto_rawDescGZIP() []byte {
 }
 
 var file_api_control_network_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_api_control_network_proto_goTypes = []any{
 	(HealthState)(0),                     // 0: arca.network.HealthState
 	(WatchEvent_Type)(0),                 // 1: arca.network.WatchEvent.Type
@@ -3435,14 +3687,18 @@ var file_api_control_network_proto_goTypes = []any{
 	(*WatchEvent)(nil),                   // 38: arca.network.WatchEvent
 	(*PolicyInfo)(nil),                   // 39: arca.network.PolicyInfo
 	nil,                                  // 40: arca.network.CreateBridgeRequest.LabelsEntry
-	nil,                                  // 41: arca.network.AttachContainerRequest.LabelsEntry
-	nil,                                  // 42: arca.network.BridgeInfo.LabelsEntry
-	nil,                                  // 43: arca.network.ContainerNetwork.LabelsEntry
-	nil,                                  // 44: arca.network.SetNetworkPolicyRequest.LabelsEntry
-	nil,                                  // 45: arca.network.PolicyPeer.LabelsEntry
-	nil,                                  // 46: arca.network.PolicyInfo.LabelsEntry
-	(*timestamppb.Timestamp)(nil),        // 47: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 48: google.protobuf.Duration
+	nil,                                  // 41: arca.network.CreateBridgeRequest.AnnotationsEntry
+	nil,                                  // 42: arca.network.AttachContainerRequest.LabelsEntry
+	nil,                                  // 43: arca.network.AttachContainerRequest.AnnotationsEntry
+	nil,                                  // 44: arca.network.BridgeInfo.LabelsEntry
+	nil,                                  // 45: arca.network.BridgeInfo.AnnotationsEntry
+	nil,                                  // 46: arca.network.ContainerNetwork.LabelsEntry
+	nil,                                  // 47: arca.network.ContainerNetwork.AnnotationsEntry
+	nil,                                  // 48: arca.network.SetNetworkPolicyRequest.LabelsEntry
+	nil,                                  // 49: arca.network.PolicyPeer.LabelsEntry
+	nil,                                  // 50: arca.network.PolicyInfo.LabelsEntry
+	(*timestamppb.Timestamp)(nil),        // 51: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 52: google.protobuf.Duration
 }
 var file_api_control_network_proto_depIdxs = []int32{
 	3,  // 0: arca.network.CreateBridgeRequest.subnets:type_name -> arca.network.Subnet
@@ -3450,73 +3706,83 @@ var file_api_control_network_proto_depIdxs = []int32{
 	4,  // 2: arca.network.CreateBridgeRequest.dns:type_name -> arca.network.NetworkDNS
 	5,  // 3: arca.network.CreateBridgeRequest.dhcp:type_name -> arca.network.NetworkDHCP
 	6,  // 4: arca.network.CreateBridgeRequest.egress:type_name -> arca.network.NetworkEgress
-	3,  // 5: arca.network.CreateBridgeResponse.subnets:type_name -> arca.network.Subnet
-	11, // 6: arca.network.AttachContainerRequest.interface:type_name -> arca.network.Interface
-	12, // 7: arca.network.AttachContainerRequest.ports:type_name -> arca.network.PublishedPort
-	13, // 8: arca.network.AttachContainerRequest.bandwidth:type_name -> arca.network.Bandwidth
-	41, // 9: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
-	14, // 10: arca.network.Bandwidth.ingress:type_name -> arca.network.BandwidthLimit
-	14, // 11: arca.network.Bandwidth.egress:type_name -> arca.network.BandwidthLimit
-	20, // 12: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
-	3,  // 13: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
-	42, // 14: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
-	21, // 15: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
-	47, // 16: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
-	24, // 17: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
-	11, // 18: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
-	43, // 19: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
-	21, // 20: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
-	26, // 21: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
-	44, // 22: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
-	27, // 23: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
-	28, // 24: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
-	45, // 25: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
-	0,  // 26: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
-	47, // 27: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
-	32, // 28: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
-	0,  // 29: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
-	47, // 30: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
-	47, // 31: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
-	48, // 32: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
-	47, // 33: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
-	2,  // 34: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
-	10, // 35: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
-	25, // 36: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
-	35, // 37: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
-	35, // 38: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
-	35, // 39: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
-	36, // 40: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
-	1,  // 41: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
-	20, // 42: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
-	24, // 43: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
-	39, // 44: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
-	46, // 45: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
-	21, // 46: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
-	2,  // 47: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
-	8,  // 48: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
-	10, // 49: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
-	16, // 50: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
-	18, // 51: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
-	25, // 52: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
-	30, // 53: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
-	22, // 54: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
-	33, // 55: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
-	37, // 56: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
-	7,  // 57: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
-	9,  // 58: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
-	15, // 59: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
-	17, // 60: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
-	19, // 61: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
-	29, // 62: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
-	31, // 63: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
-	23, // 64: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
-	34, // 65: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
-	38, // 66: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
-	57, // [57:67] is the sub-list for method output_type
-	47, // [47:57] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	41, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
+	3,  // 6: arca.network.CreateBridgeResponse.subnets:type_name -> arca.network.Subnet
+	11, // 7: arca.network.AttachContainerRequest.interface:type_name -> arca.network.Interface
+	12, // 8: arca.network.AttachContainerRequest.ports:type_name -> arca.network.PublishedPort
+	13, // 9: arca.network.AttachContainerRequest.bandwidth:type_name -> arca.network.Bandwidth
+	42, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
+	43, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
+	14, // 12: arca.network.Bandwidth.ingress:type_name -> arca.network.BandwidthLimit
+	14, // 13: arca.network.Bandwidth.egress:type_name -> arca.network.BandwidthLimit
+	20, // 14: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
+	3,  // 15: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
+	44, // 16: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
+	21, // 17: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
+	45, // 18: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
+	51, // 19: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
+	4,  // 20: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
+	5,  // 21: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
+	51, // 22: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
+	24, // 23: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
+	11, // 24: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
+	46, // 25: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
+	21, // 26: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
+	47, // 27: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
+	51, // 28: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
+	12, // 29: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
+	13, // 30: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
+	26, // 31: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
+	48, // 32: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
+	27, // 33: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
+	28, // 34: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
+	49, // 35: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
+	0,  // 36: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
+	51, // 37: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
+	32, // 38: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
+	0,  // 39: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
+	51, // 40: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
+	51, // 41: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
+	52, // 42: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
+	51, // 43: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
+	2,  // 44: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
+	10, // 45: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
+	25, // 46: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
+	35, // 47: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
+	35, // 48: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
+	35, // 49: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
+	36, // 50: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
+	1,  // 51: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
+	20, // 52: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
+	24, // 53: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
+	39, // 54: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
+	50, // 55: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
+	21, // 56: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
+	2,  // 57: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
+	8,  // 58: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
+	10, // 59: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
+	16, // 60: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
+	18, // 61: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
+	25, // 62: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
+	30, // 63: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
+	22, // 64: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
+	33, // 65: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
+	37, // 66: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
+	7,  // 67: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
+	9,  // 68: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
+	15, // 69: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
+	17, // 70: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
+	19, // 71: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
+	29, // 72: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
+	31, // 73: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
+	23, // 74: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
+	34, // 75: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
+	38, // 76: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
+	67, // [67:77] is the sub-list for method output_type
+	57, // [57:67] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_api_control_network_proto_init() }
@@ -3527,6 +3793,7 @@ func file_api_control_network_proto_init() {
 	file_api_control_network_proto_msgTypes[0].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[2].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[8].OneofWrappers = []any{}
+	file_api_control_network_proto_msgTypes[22].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[36].OneofWrappers = []any{
 		(*WatchEvent_Network)(nil),
 		(*WatchEvent_Attachment)(nil),
@@ -3538,7 +3805,7 @@ func file_api_control_network_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_network_proto_rawDesc), len(file_api_control_network_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   45,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

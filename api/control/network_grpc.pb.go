@@ -83,7 +83,8 @@ type NetworkControlClient interface {
 	SetNetworkPolicy(ctx context.Context, in *SetNetworkPolicyRequest, opts ...grpc.CallOption) (*SetNetworkPolicyResponse, error)
 	// GetHealth tells what was last measured of each component.
 	GetHealth(ctx context.Context, in *GetHealthRequest, opts ...grpc.CallOption) (*GetHealthResponse, error)
-	// GetContainerNetworks lists the networks of a container.
+	// GetContainerNetworks lists the networks of a container, or the containers of
+	// a network.
 	GetContainerNetworks(ctx context.Context, in *GetContainerNetworksRequest, opts ...grpc.CallOption) (*GetContainerNetworksResponse, error)
 	// Sync makes the objects of one manager what the request says: the missing
 	// are created, the different updated, the surplus deleted. Objects of others
@@ -239,7 +240,8 @@ type NetworkControlServer interface {
 	SetNetworkPolicy(context.Context, *SetNetworkPolicyRequest) (*SetNetworkPolicyResponse, error)
 	// GetHealth tells what was last measured of each component.
 	GetHealth(context.Context, *GetHealthRequest) (*GetHealthResponse, error)
-	// GetContainerNetworks lists the networks of a container.
+	// GetContainerNetworks lists the networks of a container, or the containers of
+	// a network.
 	GetContainerNetworks(context.Context, *GetContainerNetworksRequest) (*GetContainerNetworksResponse, error)
 	// Sync makes the objects of one manager what the request says: the missing
 	// are created, the different updated, the surplus deleted. Objects of others

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
@@ -35,7 +37,9 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 	}
 	wrong = append(wrong, checkManager("manager", r.GetManager())...)
 	wrong = append(wrong, checkLabels("labels", r.GetLabels())...)
+	wrong = append(wrong, checkAnnotations("annotations", r.GetAnnotations())...)
 	a.Labels = withManager(r.GetLabels(), r.GetManager())
+	a.Annotations = r.GetAnnotations()
 
 	var fields fieldMap
 	first := 0
@@ -58,6 +62,7 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 	fields.add("spec.container", "hostname")
 	fields.add("metadata.name", "container_id")
 	fields.add("metadata.labels", "labels")
+	fields.addWhole("metadata.annotations", "annotations")
 
 	i := r.GetInterface()
 	switch {
@@ -119,7 +124,7 @@ func containerNetwork(a *v1alpha1.Attachment) *controlpb.ContainerNetwork {
 	if a.Spec.Interface.Relay != nil {
 		i.RelayEndpoint = a.Spec.Interface.Relay.Endpoint
 	}
-	return &controlpb.ContainerNetwork{
+	c := &controlpb.ContainerNetwork{
 		NetworkId:   a.Spec.Network,
 		IpAddress:   r.IpAddress,
 		MacAddress:  r.MacAddress,
@@ -135,7 +140,33 @@ func containerNetwork(a *v1alpha1.Attachment) *controlpb.ContainerNetwork {
 		Manager:     a.Labels[ManagerLabel],
 		Conditions:  conditionsOf(a),
 		Deleting:    !a.DeletionTimestamp.IsZero(),
+
+		Annotations:     freeAnnotations(a),
+		Created:         timestamppb.New(a.CreationTimestamp.Time),
+		Uid:             string(a.UID),
+		Name:            a.Name,
+		RoutePriority:   a.Spec.RoutePriority,
+		Node:            a.Spec.Node,
+		StaticAddresses: a.Spec.Addresses,
+		StaticMac:       a.Spec.MAC,
 	}
+	for _, p := range a.Spec.Ports {
+		c.Ports = append(c.Ports, &controlpb.PublishedPort{
+			HostIp: p.HostIP, HostPort: p.HostPort, HostPortEnd: p.HostPortEnd,
+			ContainerPort: p.ContainerPort, Protocol: string(p.Protocol),
+		})
+	}
+	if b := a.Spec.Bandwidth; b != nil {
+		c.Bandwidth = &controlpb.Bandwidth{Ingress: limitTo(b.Ingress), Egress: limitTo(b.Egress)}
+	}
+	return c
+}
+
+func limitTo(l *v1alpha1.BandwidthLimit) *controlpb.BandwidthLimit {
+	if l == nil {
+		return nil
+	}
+	return &controlpb.BandwidthLimit{Rate: l.Rate, Burst: l.Burst}
 }
 
 // effectiveAttachment is an attachment's spec with what was chosen for it.

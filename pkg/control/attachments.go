@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -126,22 +127,36 @@ func (s *Server) DetachContainer(ctx context.Context, r *controlpb.DetachContain
 	return &controlpb.DetachContainerResponse{Existed: true}, nil
 }
 
-// GetContainerNetworks lists the networks of a container from the cache.
+// GetContainerNetworks lists the networks of a container, or the containers of a
+// network, from the cache.
 func (s *Server) GetContainerNetworks(ctx context.Context, r *controlpb.GetContainerNetworksRequest) (*controlpb.GetContainerNetworksResponse, error) {
-	if err := invalid(checkID("container_id", r.GetContainerId())); err != nil {
+	var wrong []violation
+	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	by := client.MatchingFields{}
+	if r.GetNetworkId() != "" {
+		wrong = append(wrong, checkID("network_id", r.GetNetworkId())...)
+		by[byNetwork] = r.GetNetworkId()
+	}
+	if r.GetContainerId() != "" || r.GetNetworkId() == "" {
+		wrong = append(wrong, checkID("container_id", r.GetContainerId())...)
+		by[byContainer] = r.GetContainerId()
+	}
+	if err := invalid(wrong); err != nil {
 		return nil, err
 	}
 	if err := s.storeAnswers(ctx); err != nil {
 		return nil, apiError(ctx, err, nil)
 	}
 	var list v1alpha1.AttachmentList
-	if err := s.cache.List(ctx, &list, client.MatchingFields{byContainer: r.GetContainerId()}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := s.cache.List(ctx, &list, append(options, by)...); err != nil {
 		return nil, apiError(ctx, err, nil)
 	}
 	out := &controlpb.GetContainerNetworksResponse{}
 	for i := range list.Items {
 		out.Networks = append(out.Networks, containerNetwork(&list.Items[i]))
 	}
-	slices.SortFunc(out.Networks, func(a, b *controlpb.ContainerNetwork) int { return compareStrings(a.NetworkId, b.NetworkId) })
+	slices.SortFunc(out.Networks, func(a, b *controlpb.ContainerNetwork) int {
+		return cmp.Or(compareStrings(a.NetworkId, b.NetworkId), compareStrings(a.Name, b.Name))
+	})
 	return out, nil
 }

@@ -37,6 +37,7 @@ func TestCalls(t *testing.T) {
 		"released at once":      releasedAtOnce,
 		"delete while attached": deleteWhileAttached,
 		"policy":                networkPolicy,
+		"families":              families,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, w) })
 	}
@@ -158,6 +159,28 @@ func otherArguments(t *testing.T, w *world) {
 	_, err = w.AttachContainer(within(t, patience), r)
 	wantFields(t, err, codes.AlreadyExists, "ip", "mac", "hostname", "interface.type")
 	cleanUp(t, w, "other", "c")
+}
+
+// A subnet is chosen for each family that is asked for.
+func families(t *testing.T, w *world) {
+	r := &controlpb.CreateBridgeRequest{NetworkId: "families", Subnet: "10.208.0.0/24", IpFamilies: []string{"IPv6", "IPv4"}}
+	res, err := w.CreateBridge(within(t, patience), r)
+	if err != nil || len(res.Subnets) != 2 || res.Subnets[0].Cidr != "10.208.0.0/24" || !strings.HasPrefix(res.Subnets[1].Cidr, "fd") {
+		t.Errorf("%v, %v", res, err)
+	}
+	// Their order means nothing.
+	r.IpFamilies = []string{"IPv4", "IPv6"}
+	if again, err := w.CreateBridge(within(t, patience), r); err != nil || !proto.Equal(res, again) {
+		t.Errorf("%v, %v", again, err)
+	}
+	r.IpFamilies = []string{"IPv4"}
+	_, err = w.CreateBridge(within(t, patience), r)
+	wantFields(t, err, codes.AlreadyExists, "ip_families")
+	for _, wrong := range [][]string{{"IPv5"}, {"IPv4", "IPv4"}} {
+		_, err := w.CreateBridge(within(t, patience), &controlpb.CreateBridgeRequest{NetworkId: "wrong", IpFamilies: wrong})
+		wantCode(t, err, codes.InvalidArgument)
+	}
+	cleanUp(t, w, "families")
 }
 
 // What is left out of a way in or out is the same as what it stands for.

@@ -29,6 +29,17 @@ func compareNetwork(want *v1alpha1.Network, r *controlpb.CreateBridgeRequest, ha
 		e.InterContainer = &together
 	}
 	w := want.Spec.DeepCopy()
+	e.IPFamilies = nil
+	for _, f := range familiesOf(have) {
+		e.IPFamilies = append(e.IPFamilies, v1alpha1.IPFamily(f))
+	}
+	slices.Sort(w.IPFamilies)
+	// A family may be asked for without its subnet, which is chosen then.
+	if len(w.IPFamilies) > 0 {
+		e.Subnets = slices.DeleteFunc(e.Subnets, func(s v1alpha1.Subnet) bool {
+			return !slices.ContainsFunc(w.Subnets, func(w v1alpha1.Subnet) bool { return familyOf(w.CIDR) == familyOf(s.CIDR) })
+		})
+	}
 	for _, s := range [][]v1alpha1.Subnet{w.Subnets, e.Subnets} {
 		for i := range s {
 			s[i].Gateway = canonicalAddress(s[i].Gateway)
@@ -38,7 +49,7 @@ func compareNetwork(want *v1alpha1.Network, r *controlpb.CreateBridgeRequest, ha
 	if r.Internal != nil && r.GetInternal() != have.Spec.Internal && !r.GetInternal() {
 		out = append(out, violation{"internal", "is true, not false"})
 	}
-	return append(out, compareLabels(want.Labels, have.Labels)...)
+	return append(out, compareMetadata(want, have)...)
 }
 
 // compareAttachment tells how an attachment that exists differs from what is
@@ -56,7 +67,17 @@ func compareAttachment(want, have *v1alpha1.Attachment, fields fieldMap) []viola
 	}
 	w.Addresses = nil
 	out = append(out, subset(w, e, fields)...)
-	return append(out, compareLabels(want.Labels, have.Labels)...)
+	return append(out, compareMetadata(want, have)...)
+}
+
+func compareMetadata(want, have object) []violation {
+	out := compareLabels(want.GetLabels(), have.GetLabels())
+	for k, v := range want.GetAnnotations() {
+		if h := have.GetAnnotations()[k]; h != v {
+			out = append(out, violation{"annotations", fmt.Sprintf("%s is %s, not %s", quote(k), quote(h), quote(v))})
+		}
+	}
+	return out
 }
 
 // completePorts enters what published ports leave out.

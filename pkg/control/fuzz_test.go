@@ -45,7 +45,7 @@ var fuzzed = []struct {
 	{controlpb.NetworkControl_CreateBridge_FullMethodName, func() proto.Message { return &controlpb.CreateBridgeRequest{} },
 		&controlpb.CreateBridgeRequest{NetworkId: "n", Subnet: "10.0.0.0/24", Gateway: "10.0.0.1", Name: "x", IpRange: "10.0.0.128/25", Reserved: []string{"10.0.0.2"},
 			Subnets: []*controlpb.Subnet{{Cidr: "fd00:1::/64"}}, Mtu: proto.Int32(1400), Internal: proto.Bool(true), InterContainer: proto.Bool(true),
-			Labels: map[string]string{"a": "b"}, Manager: "m"}},
+			Labels: map[string]string{"a": "b"}, Manager: "m", Annotations: map[string]string{"docker.network.arca.dev/name": "x y"}, IpFamilies: []string{"IPv4"}}},
 	{controlpb.NetworkControl_DeleteBridge_FullMethodName, func() proto.Message { return &controlpb.DeleteBridgeRequest{} }, &controlpb.DeleteBridgeRequest{NetworkId: "n"}},
 	{controlpb.NetworkControl_AttachContainer_FullMethodName, func() proto.Message { return &controlpb.AttachContainerRequest{} },
 		&controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "there", Ip: "10.9.0.9", Mac: "02:00:00:00:00:01", Hostname: "h",

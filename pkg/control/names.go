@@ -4,8 +4,10 @@
 package control
 
 import (
+	"fmt"
 	"strings"
 
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -78,7 +80,7 @@ func checkLabels(field string, labels map[string]string) (out []violation) {
 		for _, e := range validation.IsQualifiedName(k) {
 			out = append(out, violation{field, "key " + quote(k) + ": " + e})
 		}
-		if strings.HasPrefix(k, "network.arca.dev/") {
+		if isOurs(k) {
 			out = append(out, violation{field, "key " + quote(k) + ": keys of network.arca.dev are not free to use"})
 		}
 		for _, e := range validation.IsValidLabelValue(v) {
@@ -87,6 +89,40 @@ func checkLabels(field string, labels map[string]string) (out []violation) {
 	}
 	return out
 }
+
+// checkAnnotations tells what the API would refuse of them, and keeps our own
+// keys from being written.
+func checkAnnotations(field string, annotations map[string]string) (out []violation) {
+	size := 0
+	for k, v := range annotations {
+		size += len(k) + len(v)
+		for _, e := range validation.IsQualifiedName(strings.ToLower(k)) {
+			out = append(out, violation{field, "key " + quote(k) + ": " + e})
+		}
+		if isOurs(k) {
+			out = append(out, violation{field, "key " + quote(k) + ": keys of network.arca.dev are not free to use"})
+		}
+	}
+	if size > apivalidation.TotalAnnotationSizeLimitB {
+		out = append(out, violation{field, fmt.Sprintf("have %d bytes, keys and values together; at most %d are allowed", size, apivalidation.TotalAnnotationSizeLimitB)})
+	}
+	return out
+}
+
+// freeAnnotations are those of an object that clients may set.
+func freeAnnotations(o metav1.Object) map[string]string {
+	out := map[string]string{}
+	for k, v := range o.GetAnnotations() {
+		if !isOurs(k) {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// isOurs tells of a key of labels or annotations that only this project writes.
+// The prefixes below, such as docker.network.arca.dev, are the clients'.
+func isOurs(key string) bool { return strings.HasPrefix(strings.ToLower(key), "network.arca.dev/") }
 
 // withManager is the labels of an object, with its manager's.
 func withManager(labels map[string]string, manager string) map[string]string {

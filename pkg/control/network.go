@@ -5,6 +5,8 @@ package control
 
 import (
 	"cmp"
+	"net/netip"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -21,6 +23,7 @@ func networkOf(r *controlpb.CreateBridgeRequest) (*v1alpha1.Network, fieldMap, [
 	wrong := checkID("network_id", r.GetNetworkId())
 	wrong = append(wrong, checkManager("manager", r.GetManager())...)
 	wrong = append(wrong, checkLabels("labels", r.GetLabels())...)
+	wrong = append(wrong, checkAnnotations("annotations", r.GetAnnotations())...)
 	n := &v1alpha1.Network{
 		Spec: v1alpha1.NetworkSpec{
 			DNSName:        r.GetName(),
@@ -31,6 +34,10 @@ func networkOf(r *controlpb.CreateBridgeRequest) (*v1alpha1.Network, fieldMap, [
 	}
 	n.Name = r.GetNetworkId()
 	n.Labels = withManager(r.GetLabels(), r.GetManager())
+	n.Annotations = r.GetAnnotations()
+	for _, f := range r.GetIpFamilies() {
+		n.Spec.IPFamilies = append(n.Spec.IPFamilies, v1alpha1.IPFamily(f))
+	}
 	var fields fieldMap
 	first := 0
 	if r.GetSubnet() != "" {
@@ -69,6 +76,7 @@ func networkOf(r *controlpb.CreateBridgeRequest) (*v1alpha1.Network, fieldMap, [
 	}
 	fields.add("metadata.name", "network_id")
 	fields.add("metadata.labels", "labels")
+	fields.addWhole("metadata.annotations", "annotations")
 	fields.add("spec", "")
 	return n, fields, wrong
 }
@@ -122,7 +130,7 @@ func createBridgeResponse(n *v1alpha1.Network) *controlpb.CreateBridgeResponse {
 // bridgeInfo is a network as it is, without its containers.
 func bridgeInfo(n *v1alpha1.Network) *controlpb.BridgeInfo {
 	c := createBridgeResponse(n)
-	return &controlpb.BridgeInfo{
+	b := &controlpb.BridgeInfo{
 		NetworkId:  n.Name,
 		BridgeName: c.BridgeName,
 		Subnet:     c.Subnet,
@@ -135,7 +143,44 @@ func bridgeInfo(n *v1alpha1.Network) *controlpb.BridgeInfo {
 		Manager:    n.Labels[ManagerLabel],
 		Conditions: conditionsOf(n),
 		Deleting:   !n.DeletionTimestamp.IsZero(),
+
+		Annotations:    freeAnnotations(n),
+		Created:        timestamppb.New(n.CreationTimestamp.Time),
+		Uid:            string(n.UID),
+		InterContainer: n.Spec.InterContainer == nil || *n.Spec.InterContainer,
+		EgressMode:     string(n.EffectiveEgressMode()),
+		IpFamilies:     familiesOf(n),
 	}
+	if d := n.Spec.DNS; d != nil {
+		b.Dns = &controlpb.NetworkDNS{Enabled: d.Enabled, Upstreams: d.Upstreams, Search: d.Search}
+	}
+	if d := n.Spec.DHCP; d != nil {
+		b.Dhcp = &controlpb.NetworkDHCP{Enabled: d.Enabled}
+	}
+	return b
+}
+
+// familiesOf are the families asked for, or else those of the subnets.
+func familiesOf(n *v1alpha1.Network) (out []string) {
+	for _, f := range n.Spec.IPFamilies {
+		out = append(out, string(f))
+	}
+	if len(out) > 0 {
+		slices.Sort(out)
+		return out
+	}
+	for _, s := range effectiveSubnets(n) {
+		out = append(out, string(familyOf(s.CIDR)))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func familyOf(cidr string) v1alpha1.IPFamily {
+	if p, err := netip.ParsePrefix(cidr); err == nil && p.Addr().Is6() {
+		return v1alpha1.IPv6
+	}
+	return v1alpha1.IPv4
 }
 
 func conditionsOf(o object) (out []*controlpb.Condition) {

@@ -164,24 +164,23 @@ func (s *Server) storeAnswers(ctx context.Context) error {
 
 // ListBridges lists networks from the cache.
 func (s *Server) ListBridges(ctx context.Context, r *controlpb.ListBridgesRequest) (*controlpb.ListBridgesResponse, error) {
-	if err := invalid(checkManager("manager", r.GetManager())); err != nil {
+	wrong := checkManager("manager", r.GetManager())
+	if r.GetNetworkId() != "" {
+		wrong = append(wrong, checkID("network_id", r.GetNetworkId())...)
+	}
+	if err := invalid(wrong); err != nil {
 		return nil, err
 	}
 	if err := s.storeAnswers(ctx); err != nil {
 		return nil, apiError(ctx, err, nil)
 	}
-	options := []client.ListOption{client.UnsafeDisableDeepCopy}
-	if r.GetManager() != "" {
-		options = append(options, client.MatchingLabels{ManagerLabel: r.GetManager()})
-	}
-	var list v1alpha1.NetworkList
-	if err := s.cache.List(ctx, &list, options...); err != nil {
+	list, err := s.listed(ctx, r)
+	if err != nil {
 		return nil, apiError(ctx, err, nil)
 	}
 	out := &controlpb.ListBridgesResponse{}
-	for i := range list.Items {
-		b := bridgeInfo(&list.Items[i])
-		var err error
+	for i := range list {
+		b := bridgeInfo(&list[i])
 		if b.Containers, err = s.containersOn(ctx, b.NetworkId); err != nil {
 			return nil, apiError(ctx, err, nil)
 		}
@@ -189,4 +188,27 @@ func (s *Server) ListBridges(ctx context.Context, r *controlpb.ListBridgesReques
 	}
 	slices.SortFunc(out.Bridges, func(a, b *controlpb.BridgeInfo) int { return compareStrings(a.NetworkId, b.NetworkId) })
 	return out, nil
+}
+
+// listed are the networks that a request asks for.
+func (s *Server) listed(ctx context.Context, r *controlpb.ListBridgesRequest) ([]v1alpha1.Network, error) {
+	options := []client.ListOption{client.UnsafeDisableDeepCopy}
+	if r.GetManager() != "" {
+		options = append(options, client.MatchingLabels{ManagerLabel: r.GetManager()})
+	}
+	if r.GetName() != "" {
+		options = append(options, client.MatchingFields{byName: r.GetName()})
+	}
+	if r.GetNetworkId() == "" {
+		var list v1alpha1.NetworkList
+		err := s.cache.List(ctx, &list, options...)
+		return list.Items, err
+	}
+	var n v1alpha1.Network
+	err := s.cache.Get(ctx, client.ObjectKey{Name: r.GetNetworkId()}, &n)
+	if apierrors.IsNotFound(err) ||
+		r.GetManager() != "" && r.GetManager() != n.Labels[ManagerLabel] || r.GetName() != "" && r.GetName() != n.EffectiveDNSName() {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return []v1alpha1.Network{n}, err
 }

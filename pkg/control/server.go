@@ -88,6 +88,7 @@ type Server struct {
 const (
 	byNetwork   = "control/network"
 	byContainer = "control/container"
+	byName      = "control/name"
 )
 
 // New returns a server, and adds indexes to the cache, which must not have been
@@ -113,7 +114,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, o.Cache.IndexField(ctx, &v1alpha1.Network{}, byName, func(o client.Object) []string {
+		return []string{o.(*v1alpha1.Network).EffectiveDNSName()}
+	})
 }
 
 // Run serves on the listeners until ctx is done, and closes them. Calls that

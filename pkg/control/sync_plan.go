@@ -50,7 +50,7 @@ func plan(k kind, want []*desired, have []object) (steps []step, unchanged int) 
 // same tells whether an object is as it is wanted. The request is the whole
 // truth: what it does not say is to be unset.
 func same(want, have object) bool {
-	return maps.Equal(want.GetLabels(), have.GetLabels()) && equality.Semantic.DeepEqual(specOf(want), specOf(have))
+	return maps.Equal(want.GetLabels(), have.GetLabels()) && maps.Equal(freeAnnotations(want), freeAnnotations(have)) && equality.Semantic.DeepEqual(specOf(want), specOf(have))
 }
 
 func specOf(o object) any {
@@ -69,6 +69,13 @@ func specOf(o object) any {
 func withSpec(have, want object) object {
 	next := have.DeepCopyObject().(object)
 	next.SetLabels(want.GetLabels())
+	annotations := freeAnnotations(want)
+	for k, v := range have.GetAnnotations() {
+		if isOurs(k) {
+			annotations[k] = v
+		}
+	}
+	next.SetAnnotations(annotations)
 	switch n := next.(type) {
 	case *v1alpha1.Network:
 		n.Spec = want.(*v1alpha1.Network).Spec
