@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -68,12 +67,12 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	byName := map[string]*v1alpha1.Network{}
-	var wanted []owned
+	var wanted []ovnsync.Owned
 	for i := range networks.Items {
 		n := &networks.Items[i]
 		byName[n.Name] = n
 		if rows, err := topology.Network(n); inForce(n, n.Status.ObservedGeneration) && err == nil {
-			wanted = append(wanted, owned{topology.NetworkOwner(n), rows})
+			wanted = append(wanted, ovnsync.Owned{Owner: topology.NetworkOwner(n), Rows: rows})
 		}
 	}
 	if err := r.write(ctx, wanted); err != nil {
@@ -92,7 +91,7 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 			continue
 		}
 		if rows, err := topology.Attachment(a, n); err == nil {
-			wanted = append(wanted, owned{topology.AttachmentOwner(a), rows})
+			wanted = append(wanted, ovnsync.Owned{Owner: topology.AttachmentOwner(a), Rows: rows})
 		}
 	}
 	return done + len(wanted), r.write(ctx, wanted)
@@ -103,27 +102,9 @@ func inForce(o conditioned, observed int64) bool {
 	return o.GetDeletionTimestamp().IsZero() && observed == o.GetGeneration() && isTrue(o, v1alpha1.ConditionAccepted)
 }
 
-// owned are the rows that an owner wants.
-type owned struct {
-	owner ovnsync.Owner
-	rows  []ovnsync.Row
-}
-
-// restoreWidth is the number of owners whose rows are handed over side by side;
-// the writer commits them in groups.
-const restoreWidth = 256
-
 // write writes the rows of all, and returns one of the errors.
-func (r *restorer) write(ctx context.Context, all []owned) error {
+func (r *restorer) write(ctx context.Context, all []ovnsync.Owned) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	var g errgroup.Group // whose failure ends nobody else's work
-	g.SetLimit(restoreWidth)
-	for _, o := range all {
-		g.Go(func() error {
-			_, err := r.northbound.Update(ctx, o.owner, o.rows)
-			return err
-		})
-	}
-	return g.Wait()
+	return r.northbound.UpdateAll(ctx, all)
 }

@@ -35,6 +35,15 @@ func (r *recorded) Update(_ context.Context, o ovnsync.Owner, rows []ovnsync.Row
 	return true, nil
 }
 
+func (r *recorded) UpdateAll(ctx context.Context, all []ovnsync.Owned) error {
+	for _, o := range all {
+		if _, err := r.Update(ctx, o.Owner, o.Rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Only what an object's status already says is written without looking at it.
 func TestRestoreWritesWhatIsInForce(t *testing.T) {
 	scheme := runtime.NewScheme()

@@ -18,6 +18,8 @@ import (
 type Northbound interface {
 	// Update makes rows the owner's only rows and returns after the commit.
 	Update(ctx context.Context, owner ovnsync.Owner, rows []ovnsync.Row) (changed bool, err error)
+	// UpdateAll is Update for many owners, at once.
+	UpdateAll(ctx context.Context, all []ovnsync.Owned) error
 	// Delete removes all rows of the owner; none is success.
 	Delete(ctx context.Context, owner ovnsync.Owner) (changed bool, err error)
 	// Prune removes the rows of owners that keep refuses.

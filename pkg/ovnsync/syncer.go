@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 )
@@ -197,6 +198,28 @@ func (s *Syncer) current() (*session, error) {
 // Update makes rows the owner's only rows.
 func (s *Syncer) Update(ctx context.Context, owner Owner, rows []Row) (changed bool, err error) {
 	return s.submit(ctx, &change{owner: owner, rows: rows})
+}
+
+// Owned are the rows that an owner wants.
+type Owned struct {
+	Owner Owner
+	Rows  []Row
+}
+
+// UpdateAll is Update for many owners, in as few transactions as may be and
+// without letting OVN catch up in between: for a database that has lost
+// everything. The failure of one ends nobody else's work; one of the errors is
+// returned.
+func (s *Syncer) UpdateAll(ctx context.Context, all []Owned) error {
+	var g errgroup.Group
+	g.SetLimit(2 * maxBatch)
+	for _, o := range all {
+		g.Go(func() error {
+			_, err := s.submit(ctx, &change{owner: o.Owner, rows: o.Rows, unpaced: true})
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // Delete removes all rows of an owner.

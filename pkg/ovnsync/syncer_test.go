@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
@@ -309,6 +310,44 @@ func TestForeign(t *testing.T) {
 
 // TestBadChangeFailsAlone: one that the database refuses does not take along
 // those that share its transaction.
+// TestCrowd sees that callers who share transactions let OVN catch up in between,
+// and that those who are alone, or restore everything, do not ask it.
+func TestCrowd(t *testing.T) {
+	f := start(t)
+	s := f.Syncer
+	marks := func() string { return f.tool(t, "ovn-nbctl", "get", "NB_Global", ".", "nb_cfg") }
+	before := marks()
+	must(t, true)(s.Update(t.Context(), network("alone"), switchRow("alone")))
+	var all []ovnsync.Owned
+	for i := range 300 {
+		name := fmt.Sprintf("all-%d", i)
+		all = append(all, ovnsync.Owned{Owner: network(name), Rows: switchRow(name)})
+	}
+	if err := s.UpdateAll(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	if now := marks(); now != before {
+		t.Errorf("nb_cfg went from %s to %s: who was alone, or restored, has asked for OVN", before, now)
+	}
+	var g errgroup.Group
+	for i := range 300 {
+		name := fmt.Sprintf("crowd-%d", i)
+		g.Go(func() error {
+			_, err := s.Update(t.Context(), network(name), switchRow(name))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(f.tool(t, "ovn-nbctl", "--bare", "--columns=name", "list", "Logical_Switch"), "-"); got < 600 {
+		t.Errorf("%d switches of 600", got)
+	}
+	if now := marks(); now == before {
+		t.Errorf("nb_cfg is %s still: nobody waited for OVN", now)
+	}
+}
+
 func TestBadChangeFailsAlone(t *testing.T) {
 	f, ctx := start(t), t.Context()
 	f.tool(t, "ovn-nbctl", "ls-add", "theirs", "--", "lsp-add", "theirs", "p7")

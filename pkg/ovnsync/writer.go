@@ -17,7 +17,9 @@ type change struct {
 	rows   []Row
 	strays bool
 	mark   bool
-	done   chan outcome
+	// unpaced says that OVN need not have taken it in before the next.
+	unpaced bool
+	done    chan outcome
 }
 
 type outcome struct {
@@ -160,7 +162,7 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) *Mark {
 		return nil
 	}
 	ops := p.ops
-	if len(planned) > 1 {
+	if len(planned) > 1 && !planned[0].unpaced {
 		ops = append(slices.Clip(ops), session.markOps()...)
 	}
 	results, err := session.Transact(ctx, ops)
