@@ -41,6 +41,7 @@ const stopTimeout = 20 * time.Second
 // ends last: the others write to it.
 func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	running, asked := false, ctx
+	go heap.Keep(ctx)
 	defer func() {
 		// To be told to stop while starting is no failure.
 		if err != nil && !running && asked.Err() != nil {
@@ -134,7 +135,6 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	g.Go(func() error { return monitor.Run(ctx) })
 	g.Go(func() error { return o.watchUplink(ctx, monitor) })
 	g.Go(func() error { return o.serveHealth(ctx, monitor) })
-	g.Go(func() error { heap.GiveBack(ctx); return nil })
 	log.Info("Running", "kubeconfig", o.usedKubeconfig(api))
 	running = true
 	err = g.Wait()

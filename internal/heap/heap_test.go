@@ -3,28 +3,37 @@
 
 package heap
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
-func TestDue(t *testing.T) {
-	const mib = 1 << 20
+func TestCalm(t *testing.T) {
 	var w watch
-	for i, step := range []struct {
-		allocated uint64
-		want      bool
-	}{
-		{500 * mib, false}, // has just begun
-		{900 * mib, false}, // works
-		{905 * mib, true},  // has become quiet
-		{910 * mib, false}, // still is: nothing to give back
-		{925 * mib, false},
-		{2000 * mib, false}, // works again
-		{2001 * mib, true},
-	} {
-		if got := w.due(step.allocated); got != step.want {
-			t.Errorf("step %d, %d MiB: %v, want %v", i, step.allocated/mib, got, step.want)
+	total := uint64(0)
+	see := func(looks int, bytes uint64, want bool) {
+		t.Helper()
+		for range looks {
+			total += bytes
+			w.look(total)
+		}
+		if w.calmed() != want {
+			t.Errorf("after %d looks at %d bytes: %v, want %v", looks, bytes, w.calmed(), want)
 		}
 	}
-	if allocated() == 0 {
-		t.Error("the runtime tells of no allocation")
+	see(3, 50*little, false)     // works
+	see(calm-1, little, false)   // pauses
+	see(1, 2*little, false)      // works on
+	see(calm-1, little/2, false) // becomes quiet
+	see(1, little/2, true)
+	see(100, little/2, true)
+	see(1, 3*little, false)
+	see(calm, 0, true)
+}
+
+func TestSizes(t *testing.T) {
+	runtime.GC()
+	if allocated, live := sizes(); allocated == 0 || live == 0 || live > allocated {
+		t.Errorf("%d bytes allocated, %d in use", allocated, live)
 	}
 }

@@ -250,6 +250,7 @@ func (m *measurement) restart() error {
 type anonymous interface{ pid() int }
 
 func (m *measurement) memoryIdle() error {
+	time.Sleep(rest)
 	if err := m.memory("idle"); err != nil {
 		return err
 	}
@@ -268,9 +269,7 @@ func (m *measurement) memoryFull() error {
 	if !ok {
 		return nil
 	}
-	// A process that has just been loaded is not at rest: it collects, and gives
-	// memory back after a while.
-	time.Sleep(restAfterLoad)
+	time.Sleep(rest)
 	if err := m.cpu(p.pid(), "full"); err != nil {
 		return err
 	}
@@ -282,8 +281,9 @@ func (m *measurement) memoryFull() error {
 	return nil
 }
 
-// restAfterLoad is how long everything is left alone after the bulk load.
-const restAfterLoad = 30 * time.Second
+// rest is how long all is left alone before it is called idle: what has just
+// been busy collects, and gives memory back after a while.
+const rest = 20 * time.Second
 
 func (m *measurement) memory(when string) error {
 	mib, err := m.system().memory()
