@@ -13,8 +13,9 @@
 // The engine makes an endpoint in steps, and replays none of them: it asks the
 // IPAM driver for an address, tells the network driver of the endpoint, has it
 // join a sandbox, and tells which ports to publish. So each step is in an object
-// before it is answered, and may be repeated: a call that breaks off is sent again
-// by the engine for 30 seconds.
+// before it is answered, and may be repeated. (An engine that could not send a call
+// sends it again for 30 seconds. One that breaks off it repeats without its body:
+// that is refused, and the engine takes back what it has begun.)
 //
 //	RequestPool      nothing but a proposal: the network does not exist, and
 //	                 nobody could tell whose a range would be that outlived the

@@ -73,6 +73,8 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 		}
 		var request Request
 		if code, err := decode(w, r, &request); err != nil {
+			p.sweeper.suspect()
+			p.log.Info("Cannot read a call of the engine", "call", r.URL.Path[1:], "reason", err.Error())
 			answer(w, code, map[string]string{"Err": err.Error()})
 			return
 		}
@@ -82,6 +84,7 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 		defer cancel()
 		response, err := do(ctx, request)
 		if err != nil {
+			p.sweeper.suspect()
 			p.log.Info("Refused a call of the engine", "call", r.URL.Path[1:], "reason", err.Error())
 			answer(w, http.StatusOK, map[string]string{field: err.Error()})
 			return
@@ -90,7 +93,8 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 	})
 }
 
-// decode reads a request. One without a body is an empty one.
+// decode reads a request. An engine that repeats a call which broke off sends it
+// without its body: what it was about is lost, and to succeed would be a lie.
 func decode(w http.ResponseWriter, r *http.Request, into any) (code int, err error) {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.UseNumber()
@@ -98,7 +102,10 @@ func decode(w http.ResponseWriter, r *http.Request, into any) (code int, err err
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, io.EOF):
-		return 0, nil
+		if _, none := into.(*empty); none {
+			return 0, nil
+		}
+		return http.StatusBadRequest, errors.New("the request has no body; a call that broke off has to be begun anew")
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, fmt.Errorf("the request is larger than %d bytes", maxBody)
 	case err != nil:

@@ -3,15 +3,15 @@
 
 package plugin
 
-import (
-	"maps"
-	"time"
-)
+import "time"
 
-// grace is how long something may be unknown to the engine: between two steps of
-// one of its calls there are milliseconds, or the 30 seconds for which it repeats
-// a call.
-const grace = 2 * time.Minute
+// How long something may be unknown to the engine. Between two of its steps there
+// are milliseconds. To take away a reservation too early does no harm, for
+// CreateEndpoint makes what it does not find; to take away an endpoint would.
+const (
+	graceReservation = 10 * time.Second
+	graceEndpoint    = 30 * time.Second
+)
 
 // facts are what a sweep judges by. Links are read first, then what is being made,
 // then attachments, then the engine: what is made meanwhile is in the later ones.
@@ -35,25 +35,37 @@ type leftovers struct {
 	attachments []attachment
 	networks    []network
 	links       []Link
+	// again is when to look again at what is too young to be judged; 0 for never.
+	again time.Duration
 }
 
 func (l leftovers) none() bool { return len(l.attachments)+len(l.networks)+len(l.links) == 0 }
 
 // judge finds what an engine has left behind. In doubt everything stays.
 func judge(f facts) (out leftovers) {
-	settled := func(n notes) bool {
-		since := n.since()
-		return since.Before(f.greeted) || f.now.Sub(since) > grace
+	settled := func(n notes, grace time.Duration) bool {
+		age := f.now.Sub(n.since())
+		if n.since().Before(f.greeted) || age > grace {
+			return true
+		}
+		if left := grace - age + time.Second; out.again == 0 || left < out.again {
+			out.again = left
+		}
+		return false
 	}
 	used := map[string]bool{}
 	for _, a := range f.attachments {
-		if settled(a.notes) && f.abandoned(a) {
+		grace := graceEndpoint
+		if a.notes[noteEndpoint] == "" {
+			grace = graceReservation
+		}
+		if f.abandoned(a) && settled(a.notes, grace) {
 			out.attachments = append(out.attachments, a)
 		}
 		used[a.GetInterface().GetName()] = true
 	}
 	for _, n := range f.networks {
-		if n.notes[noteMaker] == maker && settled(n.notes) && f.forgotten(n) {
+		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(n.notes, graceEndpoint) {
 			out.networks = append(out.networks, n)
 		}
 	}
@@ -88,6 +100,3 @@ func (f facts) forgotten(n network) bool {
 	_, listed := f.endpoints[n.id]
 	return f.engine != "" && n.notes[noteEngine] == f.engine && !listed
 }
-
-// copied is a set that does not change any more.
-func copied(set map[string]bool) map[string]bool { return maps.Clone(set) }

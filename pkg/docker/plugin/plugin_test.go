@@ -449,6 +449,7 @@ func TestProtocol(t *testing.T) {
 		{"truncated", "NetworkDriver.CreateNetwork", `{"NetworkID":"n`, http.StatusBadRequest},
 		{"wrong type", "NetworkDriver.CreateNetwork", `{"NetworkID":7}`, http.StatusBadRequest},
 		{"not an object", "IpamDriver.RequestPool", `[]`, http.StatusBadRequest},
+		{"a call that broke off", "NetworkDriver.DeleteEndpoint", "", http.StatusBadRequest},
 		{"more behind it", "IpamDriver.RequestPool", `{} {}`, http.StatusBadRequest},
 		{"too large", "NetworkDriver.Join", `{"NetworkID":"` + strings.Repeat("x", maxBody) + `"}`, http.StatusRequestEntityTooLarge},
 	} {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 const (
 	// sweepEvery is the pause between two sweeps that nothing has asked for.
 	sweepEvery = 5 * time.Minute
+	// sweepPause is the shortest pause between two.
+	sweepPause = 2 * time.Second
 	// sweepTimeout bounds one sweep.
 	sweepTimeout = 2 * time.Minute
 	// An engine that has just been started answers after it has put its containers
@@ -48,60 +51,81 @@ func (s *sweeper) making(outer string) (done func()) {
 	}
 }
 
+// suspect asks for a sweep: a call has failed, and may have left something.
+func (s *sweeper) suspect() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
 // greeted notes that an engine was started: its first call is Activate.
 func (p *Plugin) greeted() {
 	p.sweeper.mu.Lock()
 	p.sweeper.greeted = p.now()
 	p.sweeper.mu.Unlock()
-	select {
-	case p.sweeper.kick <- struct{}{}:
-	default:
-	}
+	p.sweeper.suspect()
 }
 
 // Run removes what engines have left behind, until ctx is done: at first, after an
-// engine was started, and now and then.
+// engine was started, after a call has failed, and now and then.
 func (p *Plugin) Run(ctx context.Context) error {
 	var retry time.Duration
 	for {
-		pause := sweepEvery
-		if err := p.sweep(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			retry = min(max(2*retry, firstRetry), lastRetry)
-			pause = retry
-			p.log.V(1).Info("Looking for what the engine has left; trying again", "after", pause.String(), "reason", err.Error())
-		} else {
-			retry = 0
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		again, err := p.sweep(ctx)
+		if ctx.Err() != nil {
 			return nil
-		case <-p.sweeper.kick:
-			retry = 0
-		case <-timer.C:
 		}
-		timer.Stop()
+		pause := sweepEvery
+		if again > 0 {
+			pause = again
+		}
+		if err == nil {
+			retry = 0
+		} else {
+			retry = min(max(2*retry, firstRetry), lastRetry)
+			pause = min(pause, retry)
+			p.log.V(1).Info("Looking for what the engine has left; trying again", "after", pause.String(), "reason", err.Error())
+		}
+		if !p.sweeper.rest(ctx, pause) {
+			return nil
+		}
 	}
 }
 
-// sweep looks once. An engine that does not answer is an error; what can be judged
-// without it is.
-func (p *Plugin) sweep(ctx context.Context) error {
+// rest waits for the next sweep. What asks for one waits for the shortest pause.
+func (s *sweeper) rest(ctx context.Context, pause time.Duration) bool {
+	least, timer := time.NewTimer(sweepPause), time.NewTimer(max(pause, sweepPause))
+	defer least.Stop()
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-least.C:
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.kick:
+	case <-timer.C:
+	}
+	return true
+}
+
+// sweep looks once, and tells when to look again. An engine that does not answer
+// is an error; what can be judged without it is.
+func (p *Plugin) sweep(ctx context.Context) (again time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	f, engineErr, err := p.look(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	left := judge(f)
 	if left.none() {
-		return engineErr
+		return left.again, engineErr
 	}
-	return errors.Join(engineErr, p.clear(ctx, left))
+	return left.again, errors.Join(engineErr, p.clear(ctx, left))
 }
 
 func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
@@ -109,7 +133,7 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 		return f, nil, fmt.Errorf("listing interfaces: %w", err)
 	}
 	p.sweeper.mu.Lock()
-	f.making, f.greeted = copied(p.sweeper.inHand), p.sweeper.greeted
+	f.making, f.greeted = maps.Clone(p.sweeper.inHand), p.sweeper.greeted
 	p.sweeper.mu.Unlock()
 	if f.attachments, err = p.all(ctx); err != nil {
 		return f, nil, err
