@@ -33,6 +33,7 @@ type options struct {
 	target    string
 	tls       transport.Files
 	engine    string
+	plugin    string
 	program   string
 	arguments []string
 	logFormat string
@@ -72,6 +73,7 @@ starts again when it ends. SIGTERM ends both cleanly; all traffic goes on.`,
 	f.StringVar(&o.tls.Key, "tls-key", "", "key of --tls-cert")
 	f.StringVar(&o.tls.CA, "tls-ca", "", "authority of the certificate of --target")
 	f.StringVar(&o.engine, "engine", "", "Docker Engine that has the containers, for example unix:///var/run/docker.sock (default: there are none)")
+	f.StringVar(&o.plugin, "plugin-socket", "", "also serve the network and IPAM driver arca to --engine there, for example "+defaultPluginSocket)
 	f.StringVar(&o.program, "arca-network", "arca-network", "program to start where there is no --target")
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
@@ -85,6 +87,9 @@ func (o *options) validate() error {
 	}
 	if o.target != "" && len(o.arguments) > 0 {
 		return fmt.Errorf("%q: flags of arca-network run cannot be given with --target, for it is not started then", o.arguments)
+	}
+	if err := o.validatePlugin(); err != nil {
+		return err
 	}
 	if o.verbosity < 0 || o.verbosity > 1 {
 		return fmt.Errorf("--verbosity: %d: must be 0 or 1", o.verbosity)
@@ -114,6 +119,9 @@ func (o *options) run(ctx context.Context, log logr.Logger) error {
 	defer stop()
 	log.Info("Serving the Docker API", "address", o.listen, "target", target, "engine", o.engine)
 	g.Go(func() error { return server.Serve(ctx, listener) })
+	if o.plugin != "" {
+		g.Go(func() error { return dialPlugin(ctx, log.WithName("plugin"), target, o.plugin, o.engine) })
+	}
 	return g.Wait()
 }
 
