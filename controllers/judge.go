@@ -15,7 +15,9 @@ import (
 // Refuses tells whether a network or attachment would be refused by what the
 // objects that c lists have now. A refusal in a status may be older than the
 // deletion of what it was for; the reconcilers then look again by themselves.
-func Refuses(c client.Reader, hostRoutes func() ([]netip.Prefix, error)) func(context.Context, client.Object) (bool, error) {
+// sockets, which may be nil, are asked which ports of this host are used.
+func Refuses(c client.Reader, hostRoutes func() ([]netip.Prefix, error), sockets HostSockets) func(context.Context, client.Object) (bool, error) {
+	host := PortReconciler{Sockets: sockets}
 	return func(ctx context.Context, o client.Object) (bool, error) {
 		book := NewBook(hostRoutes)
 		if err := book.Load(ctx, c); err != nil {
@@ -32,6 +34,11 @@ func Refuses(c client.Reader, hostRoutes func() ([]netip.Prefix, error)) func(co
 				return false, err
 			}
 			if why = networkRefuses(n, o, err == nil); why == nil {
+				if why, _, err = host.Publishable(book.Unpublished(o, n)); err != nil {
+					return false, err
+				}
+			}
+			if why == nil {
 				_, why = book.AcquireAttachment(o, n)
 			}
 		}

@@ -165,7 +165,7 @@ func (x WatchEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchEvent_Type.Descriptor instead.
 func (WatchEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{36, 0}
+	return file_api_control_network_proto_rawDescGZIP(), []int{39, 0}
 }
 
 type CreateBridgeRequest struct {
@@ -1273,6 +1273,191 @@ func (x *AttachContainerResponse) GetMtu() int32 {
 	return 0
 }
 
+// UpdateContainerRequest: what is unset stays as it is.
+type UpdateContainerRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	NetworkId   string                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	// Static addresses instead of those it has, at most one IPv4 and one IPv6.
+	Addresses []string `protobuf:"bytes,3,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	// The container's name, unique within the network. Empty: none.
+	Hostname *string `protobuf:"bytes,4,opt,name=hostname,proto3,oneof" json:"hostname,omitempty"`
+	// Instead of those it has.
+	Aliases *Aliases        `protobuf:"bytes,5,opt,name=aliases,proto3" json:"aliases,omitempty"`
+	Ports   *PublishedPorts `protobuf:"bytes,6,opt,name=ports,proto3" json:"ports,omitempty"`
+	// Beside those it has. One with an empty value is removed.
+	Annotations   map[string]string `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateContainerRequest) Reset() {
+	*x = UpdateContainerRequest{}
+	mi := &file_api_control_network_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateContainerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateContainerRequest) ProtoMessage() {}
+
+func (x *UpdateContainerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateContainerRequest.ProtoReflect.Descriptor instead.
+func (*UpdateContainerRequest) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *UpdateContainerRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *UpdateContainerRequest) GetNetworkId() string {
+	if x != nil {
+		return x.NetworkId
+	}
+	return ""
+}
+
+func (x *UpdateContainerRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *UpdateContainerRequest) GetHostname() string {
+	if x != nil && x.Hostname != nil {
+		return *x.Hostname
+	}
+	return ""
+}
+
+func (x *UpdateContainerRequest) GetAliases() *Aliases {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *UpdateContainerRequest) GetPorts() *PublishedPorts {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *UpdateContainerRequest) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
+}
+
+type Aliases struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Aliases       []string               `protobuf:"bytes,1,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Aliases) Reset() {
+	*x = Aliases{}
+	mi := &file_api_control_network_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Aliases) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Aliases) ProtoMessage() {}
+
+func (x *Aliases) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Aliases.ProtoReflect.Descriptor instead.
+func (*Aliases) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Aliases) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+type PublishedPorts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ports         []*PublishedPort       `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedPorts) Reset() {
+	*x = PublishedPorts{}
+	mi := &file_api_control_network_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedPorts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedPorts) ProtoMessage() {}
+
+func (x *PublishedPorts) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedPorts.ProtoReflect.Descriptor instead.
+func (*PublishedPorts) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PublishedPorts) GetPorts() []*PublishedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
 type DetachContainerRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
@@ -1283,7 +1468,7 @@ type DetachContainerRequest struct {
 
 func (x *DetachContainerRequest) Reset() {
 	*x = DetachContainerRequest{}
-	mi := &file_api_control_network_proto_msgTypes[14]
+	mi := &file_api_control_network_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1295,7 +1480,7 @@ func (x *DetachContainerRequest) String() string {
 func (*DetachContainerRequest) ProtoMessage() {}
 
 func (x *DetachContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[14]
+	mi := &file_api_control_network_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1308,7 +1493,7 @@ func (x *DetachContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachContainerRequest.ProtoReflect.Descriptor instead.
 func (*DetachContainerRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{14}
+	return file_api_control_network_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DetachContainerRequest) GetContainerId() string {
@@ -1335,7 +1520,7 @@ type DetachContainerResponse struct {
 
 func (x *DetachContainerResponse) Reset() {
 	*x = DetachContainerResponse{}
-	mi := &file_api_control_network_proto_msgTypes[15]
+	mi := &file_api_control_network_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1532,7 @@ func (x *DetachContainerResponse) String() string {
 func (*DetachContainerResponse) ProtoMessage() {}
 
 func (x *DetachContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[15]
+	mi := &file_api_control_network_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1545,7 @@ func (x *DetachContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachContainerResponse.ProtoReflect.Descriptor instead.
 func (*DetachContainerResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{15}
+	return file_api_control_network_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DetachContainerResponse) GetExisted() bool {
@@ -1384,7 +1569,7 @@ type ListBridgesRequest struct {
 
 func (x *ListBridgesRequest) Reset() {
 	*x = ListBridgesRequest{}
-	mi := &file_api_control_network_proto_msgTypes[16]
+	mi := &file_api_control_network_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1581,7 @@ func (x *ListBridgesRequest) String() string {
 func (*ListBridgesRequest) ProtoMessage() {}
 
 func (x *ListBridgesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[16]
+	mi := &file_api_control_network_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1594,7 @@ func (x *ListBridgesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBridgesRequest.ProtoReflect.Descriptor instead.
 func (*ListBridgesRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{16}
+	return file_api_control_network_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListBridgesRequest) GetManager() string {
@@ -1442,7 +1627,7 @@ type ListBridgesResponse struct {
 
 func (x *ListBridgesResponse) Reset() {
 	*x = ListBridgesResponse{}
-	mi := &file_api_control_network_proto_msgTypes[17]
+	mi := &file_api_control_network_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1639,7 @@ func (x *ListBridgesResponse) String() string {
 func (*ListBridgesResponse) ProtoMessage() {}
 
 func (x *ListBridgesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[17]
+	mi := &file_api_control_network_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1652,7 @@ func (x *ListBridgesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBridgesResponse.ProtoReflect.Descriptor instead.
 func (*ListBridgesResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{17}
+	return file_api_control_network_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListBridgesResponse) GetBridges() []*BridgeInfo {
@@ -1511,7 +1696,7 @@ type BridgeInfo struct {
 
 func (x *BridgeInfo) Reset() {
 	*x = BridgeInfo{}
-	mi := &file_api_control_network_proto_msgTypes[18]
+	mi := &file_api_control_network_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1708,7 @@ func (x *BridgeInfo) String() string {
 func (*BridgeInfo) ProtoMessage() {}
 
 func (x *BridgeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[18]
+	mi := &file_api_control_network_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1721,7 @@ func (x *BridgeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BridgeInfo.ProtoReflect.Descriptor instead.
 func (*BridgeInfo) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{18}
+	return file_api_control_network_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *BridgeInfo) GetNetworkId() string {
@@ -1701,7 +1886,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_api_control_network_proto_msgTypes[19]
+	mi := &file_api_control_network_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1898,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[19]
+	mi := &file_api_control_network_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1911,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{19}
+	return file_api_control_network_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Condition) GetType() string {
@@ -1777,7 +1962,7 @@ type GetContainerNetworksRequest struct {
 
 func (x *GetContainerNetworksRequest) Reset() {
 	*x = GetContainerNetworksRequest{}
-	mi := &file_api_control_network_proto_msgTypes[20]
+	mi := &file_api_control_network_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1789,7 +1974,7 @@ func (x *GetContainerNetworksRequest) String() string {
 func (*GetContainerNetworksRequest) ProtoMessage() {}
 
 func (x *GetContainerNetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[20]
+	mi := &file_api_control_network_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1802,7 +1987,7 @@ func (x *GetContainerNetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContainerNetworksRequest.ProtoReflect.Descriptor instead.
 func (*GetContainerNetworksRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{20}
+	return file_api_control_network_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetContainerNetworksRequest) GetContainerId() string {
@@ -1828,7 +2013,7 @@ type GetContainerNetworksResponse struct {
 
 func (x *GetContainerNetworksResponse) Reset() {
 	*x = GetContainerNetworksResponse{}
-	mi := &file_api_control_network_proto_msgTypes[21]
+	mi := &file_api_control_network_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2025,7 @@ func (x *GetContainerNetworksResponse) String() string {
 func (*GetContainerNetworksResponse) ProtoMessage() {}
 
 func (x *GetContainerNetworksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[21]
+	mi := &file_api_control_network_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2038,7 @@ func (x *GetContainerNetworksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContainerNetworksResponse.ProtoReflect.Descriptor instead.
 func (*GetContainerNetworksResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{21}
+	return file_api_control_network_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetContainerNetworksResponse) GetNetworks() []*ContainerNetwork {
@@ -1900,7 +2085,7 @@ type ContainerNetwork struct {
 
 func (x *ContainerNetwork) Reset() {
 	*x = ContainerNetwork{}
-	mi := &file_api_control_network_proto_msgTypes[22]
+	mi := &file_api_control_network_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2097,7 @@ func (x *ContainerNetwork) String() string {
 func (*ContainerNetwork) ProtoMessage() {}
 
 func (x *ContainerNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[22]
+	mi := &file_api_control_network_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2110,7 @@ func (x *ContainerNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerNetwork.ProtoReflect.Descriptor instead.
 func (*ContainerNetwork) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{22}
+	return file_api_control_network_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ContainerNetwork) GetNetworkId() string {
@@ -2116,7 +2301,7 @@ type SetNetworkPolicyRequest struct {
 
 func (x *SetNetworkPolicyRequest) Reset() {
 	*x = SetNetworkPolicyRequest{}
-	mi := &file_api_control_network_proto_msgTypes[23]
+	mi := &file_api_control_network_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2313,7 @@ func (x *SetNetworkPolicyRequest) String() string {
 func (*SetNetworkPolicyRequest) ProtoMessage() {}
 
 func (x *SetNetworkPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[23]
+	mi := &file_api_control_network_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2326,7 @@ func (x *SetNetworkPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkPolicyRequest.ProtoReflect.Descriptor instead.
 func (*SetNetworkPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{23}
+	return file_api_control_network_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetNetworkPolicyRequest) GetNetworkId() string {
@@ -2204,7 +2389,7 @@ type NetworkPolicyRule struct {
 
 func (x *NetworkPolicyRule) Reset() {
 	*x = NetworkPolicyRule{}
-	mi := &file_api_control_network_proto_msgTypes[24]
+	mi := &file_api_control_network_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2401,7 @@ func (x *NetworkPolicyRule) String() string {
 func (*NetworkPolicyRule) ProtoMessage() {}
 
 func (x *NetworkPolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[24]
+	mi := &file_api_control_network_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2414,7 @@ func (x *NetworkPolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkPolicyRule.ProtoReflect.Descriptor instead.
 func (*NetworkPolicyRule) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{24}
+	return file_api_control_network_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *NetworkPolicyRule) GetAction() string {
@@ -2319,7 +2504,7 @@ type PortRange struct {
 
 func (x *PortRange) Reset() {
 	*x = PortRange{}
-	mi := &file_api_control_network_proto_msgTypes[25]
+	mi := &file_api_control_network_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2331,7 +2516,7 @@ func (x *PortRange) String() string {
 func (*PortRange) ProtoMessage() {}
 
 func (x *PortRange) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[25]
+	mi := &file_api_control_network_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2344,7 +2529,7 @@ func (x *PortRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortRange.ProtoReflect.Descriptor instead.
 func (*PortRange) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{25}
+	return file_api_control_network_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PortRange) GetPort() uint32 {
@@ -2377,7 +2562,7 @@ type PolicyPeer struct {
 
 func (x *PolicyPeer) Reset() {
 	*x = PolicyPeer{}
-	mi := &file_api_control_network_proto_msgTypes[26]
+	mi := &file_api_control_network_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2389,7 +2574,7 @@ func (x *PolicyPeer) String() string {
 func (*PolicyPeer) ProtoMessage() {}
 
 func (x *PolicyPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[26]
+	mi := &file_api_control_network_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2402,7 +2587,7 @@ func (x *PolicyPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyPeer.ProtoReflect.Descriptor instead.
 func (*PolicyPeer) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{26}
+	return file_api_control_network_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PolicyPeer) GetNetwork() string {
@@ -2450,7 +2635,7 @@ type SetNetworkPolicyResponse struct {
 
 func (x *SetNetworkPolicyResponse) Reset() {
 	*x = SetNetworkPolicyResponse{}
-	mi := &file_api_control_network_proto_msgTypes[27]
+	mi := &file_api_control_network_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2647,7 @@ func (x *SetNetworkPolicyResponse) String() string {
 func (*SetNetworkPolicyResponse) ProtoMessage() {}
 
 func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[27]
+	mi := &file_api_control_network_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2660,7 @@ func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkPolicyResponse.ProtoReflect.Descriptor instead.
 func (*SetNetworkPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{27}
+	return file_api_control_network_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SetNetworkPolicyResponse) GetRules() int32 {
@@ -2493,7 +2678,7 @@ type GetHealthRequest struct {
 
 func (x *GetHealthRequest) Reset() {
 	*x = GetHealthRequest{}
-	mi := &file_api_control_network_proto_msgTypes[28]
+	mi := &file_api_control_network_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2690,7 @@ func (x *GetHealthRequest) String() string {
 func (*GetHealthRequest) ProtoMessage() {}
 
 func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[28]
+	mi := &file_api_control_network_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2703,7 @@ func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthRequest.ProtoReflect.Descriptor instead.
 func (*GetHealthRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{28}
+	return file_api_control_network_proto_rawDescGZIP(), []int{31}
 }
 
 type GetHealthResponse struct {
@@ -2540,7 +2725,7 @@ type GetHealthResponse struct {
 
 func (x *GetHealthResponse) Reset() {
 	*x = GetHealthResponse{}
-	mi := &file_api_control_network_proto_msgTypes[29]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2737,7 @@ func (x *GetHealthResponse) String() string {
 func (*GetHealthResponse) ProtoMessage() {}
 
 func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[29]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2750,7 @@ func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthResponse.ProtoReflect.Descriptor instead.
 func (*GetHealthResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{29}
+	return file_api_control_network_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetHealthResponse) GetState() HealthState {
@@ -2634,7 +2819,7 @@ type ComponentHealth struct {
 
 func (x *ComponentHealth) Reset() {
 	*x = ComponentHealth{}
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2831,7 @@ func (x *ComponentHealth) String() string {
 func (*ComponentHealth) ProtoMessage() {}
 
 func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2844,7 @@ func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentHealth.ProtoReflect.Descriptor instead.
 func (*ComponentHealth) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{30}
+	return file_api_control_network_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ComponentHealth) GetName() string {
@@ -2739,7 +2924,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2751,7 +2936,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2764,7 +2949,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{31}
+	return file_api_control_network_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SyncRequest) GetManager() string {
@@ -2808,7 +2993,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2820,7 +3005,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2833,7 +3018,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{32}
+	return file_api_control_network_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SyncResponse) GetNetworks() *SyncCounts {
@@ -2877,7 +3062,7 @@ type SyncCounts struct {
 
 func (x *SyncCounts) Reset() {
 	*x = SyncCounts{}
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3074,7 @@ func (x *SyncCounts) String() string {
 func (*SyncCounts) ProtoMessage() {}
 
 func (x *SyncCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3087,7 @@ func (x *SyncCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncCounts.ProtoReflect.Descriptor instead.
 func (*SyncCounts) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{33}
+	return file_api_control_network_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SyncCounts) GetCreated() int32 {
@@ -2954,7 +3139,7 @@ type SyncError struct {
 
 func (x *SyncError) Reset() {
 	*x = SyncError{}
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3151,7 @@ func (x *SyncError) String() string {
 func (*SyncError) ProtoMessage() {}
 
 func (x *SyncError) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3164,7 @@ func (x *SyncError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncError.ProtoReflect.Descriptor instead.
 func (*SyncError) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{34}
+	return file_api_control_network_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SyncError) GetKind() string {
@@ -3022,7 +3207,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3219,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3232,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{35}
+	return file_api_control_network_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchRequest) GetVersion() string {
@@ -3081,7 +3266,7 @@ type WatchEvent struct {
 
 func (x *WatchEvent) Reset() {
 	*x = WatchEvent{}
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3278,7 @@ func (x *WatchEvent) String() string {
 func (*WatchEvent) ProtoMessage() {}
 
 func (x *WatchEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3291,7 @@ func (x *WatchEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEvent.ProtoReflect.Descriptor instead.
 func (*WatchEvent) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{36}
+	return file_api_control_network_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchEvent) GetType() WatchEvent_Type {
@@ -3195,7 +3380,7 @@ type PolicyInfo struct {
 
 func (x *PolicyInfo) Reset() {
 	*x = PolicyInfo{}
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3207,7 +3392,7 @@ func (x *PolicyInfo) String() string {
 func (*PolicyInfo) ProtoMessage() {}
 
 func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3220,7 +3405,7 @@ func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyInfo.ProtoReflect.Descriptor instead.
 func (*PolicyInfo) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{37}
+	return file_api_control_network_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PolicyInfo) GetName() string {
@@ -3389,7 +3574,24 @@ const file_api_control_network_proto_rawDesc = "" +
 	"macAddress\x12\x1c\n" +
 	"\taddresses\x18\x06 \x03(\tR\taddresses\x12\x1a\n" +
 	"\bgateways\x18\a \x03(\tR\bgateways\x12\x10\n" +
-	"\x03mtu\x18\b \x01(\x05R\x03mtuJ\x04\b\x03\x10\x04\"Z\n" +
+	"\x03mtu\x18\b \x01(\x05R\x03mtuJ\x04\b\x03\x10\x04\"\xa4\x03\n" +
+	"\x16UpdateContainerRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
+	"\n" +
+	"network_id\x18\x02 \x01(\tR\tnetworkId\x12\x1c\n" +
+	"\taddresses\x18\x03 \x03(\tR\taddresses\x12\x1f\n" +
+	"\bhostname\x18\x04 \x01(\tH\x00R\bhostname\x88\x01\x01\x12/\n" +
+	"\aaliases\x18\x05 \x01(\v2\x15.arca.network.AliasesR\aaliases\x122\n" +
+	"\x05ports\x18\x06 \x01(\v2\x1c.arca.network.PublishedPortsR\x05ports\x12W\n" +
+	"\vannotations\x18\a \x03(\v25.arca.network.UpdateContainerRequest.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\t_hostname\"#\n" +
+	"\aAliases\x12\x18\n" +
+	"\aaliases\x18\x01 \x03(\tR\aaliases\"C\n" +
+	"\x0ePublishedPorts\x121\n" +
+	"\x05ports\x18\x01 \x03(\v2\x1b.arca.network.PublishedPortR\x05ports\"Z\n" +
 	"\x16DetachContainerRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
@@ -3618,11 +3820,12 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x15HEALTH_STATE_DEGRADED\x10\x02\x12\x1a\n" +
 	"\x16HEALTH_STATE_UNHEALTHY\x10\x03\x12\x19\n" +
 	"\x15HEALTH_STATE_DISABLED\x10\x04\x12\x18\n" +
-	"\x14HEALTH_STATE_UNKNOWN\x10\x052\xf2\x06\n" +
+	"\x14HEALTH_STATE_UNKNOWN\x10\x052\xd2\a\n" +
 	"\x0eNetworkControl\x12U\n" +
 	"\fCreateBridge\x12!.arca.network.CreateBridgeRequest\x1a\".arca.network.CreateBridgeResponse\x12U\n" +
 	"\fDeleteBridge\x12!.arca.network.DeleteBridgeRequest\x1a\".arca.network.DeleteBridgeResponse\x12^\n" +
 	"\x0fAttachContainer\x12$.arca.network.AttachContainerRequest\x1a%.arca.network.AttachContainerResponse\x12^\n" +
+	"\x0fUpdateContainer\x12$.arca.network.UpdateContainerRequest\x1a%.arca.network.AttachContainerResponse\x12^\n" +
 	"\x0fDetachContainer\x12$.arca.network.DetachContainerRequest\x1a%.arca.network.DetachContainerResponse\x12R\n" +
 	"\vListBridges\x12 .arca.network.ListBridgesRequest\x1a!.arca.network.ListBridgesResponse\x12a\n" +
 	"\x10SetNetworkPolicy\x12%.arca.network.SetNetworkPolicyRequest\x1a&.arca.network.SetNetworkPolicyResponse\x12L\n" +
@@ -3644,7 +3847,7 @@ func file_api_control_network_proto_rawDescGZIP() []byte {
 }
 
 var file_api_control_network_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_api_control_network_proto_goTypes = []any{
 	(HealthState)(0),                     // 0: arca.network.HealthState
 	(WatchEvent_Type)(0),                 // 1: arca.network.WatchEvent.Type
@@ -3662,127 +3865,137 @@ var file_api_control_network_proto_goTypes = []any{
 	(*Bandwidth)(nil),                    // 13: arca.network.Bandwidth
 	(*BandwidthLimit)(nil),               // 14: arca.network.BandwidthLimit
 	(*AttachContainerResponse)(nil),      // 15: arca.network.AttachContainerResponse
-	(*DetachContainerRequest)(nil),       // 16: arca.network.DetachContainerRequest
-	(*DetachContainerResponse)(nil),      // 17: arca.network.DetachContainerResponse
-	(*ListBridgesRequest)(nil),           // 18: arca.network.ListBridgesRequest
-	(*ListBridgesResponse)(nil),          // 19: arca.network.ListBridgesResponse
-	(*BridgeInfo)(nil),                   // 20: arca.network.BridgeInfo
-	(*Condition)(nil),                    // 21: arca.network.Condition
-	(*GetContainerNetworksRequest)(nil),  // 22: arca.network.GetContainerNetworksRequest
-	(*GetContainerNetworksResponse)(nil), // 23: arca.network.GetContainerNetworksResponse
-	(*ContainerNetwork)(nil),             // 24: arca.network.ContainerNetwork
-	(*SetNetworkPolicyRequest)(nil),      // 25: arca.network.SetNetworkPolicyRequest
-	(*NetworkPolicyRule)(nil),            // 26: arca.network.NetworkPolicyRule
-	(*PortRange)(nil),                    // 27: arca.network.PortRange
-	(*PolicyPeer)(nil),                   // 28: arca.network.PolicyPeer
-	(*SetNetworkPolicyResponse)(nil),     // 29: arca.network.SetNetworkPolicyResponse
-	(*GetHealthRequest)(nil),             // 30: arca.network.GetHealthRequest
-	(*GetHealthResponse)(nil),            // 31: arca.network.GetHealthResponse
-	(*ComponentHealth)(nil),              // 32: arca.network.ComponentHealth
-	(*SyncRequest)(nil),                  // 33: arca.network.SyncRequest
-	(*SyncResponse)(nil),                 // 34: arca.network.SyncResponse
-	(*SyncCounts)(nil),                   // 35: arca.network.SyncCounts
-	(*SyncError)(nil),                    // 36: arca.network.SyncError
-	(*WatchRequest)(nil),                 // 37: arca.network.WatchRequest
-	(*WatchEvent)(nil),                   // 38: arca.network.WatchEvent
-	(*PolicyInfo)(nil),                   // 39: arca.network.PolicyInfo
-	nil,                                  // 40: arca.network.CreateBridgeRequest.LabelsEntry
-	nil,                                  // 41: arca.network.CreateBridgeRequest.AnnotationsEntry
-	nil,                                  // 42: arca.network.AttachContainerRequest.LabelsEntry
-	nil,                                  // 43: arca.network.AttachContainerRequest.AnnotationsEntry
-	nil,                                  // 44: arca.network.BridgeInfo.LabelsEntry
-	nil,                                  // 45: arca.network.BridgeInfo.AnnotationsEntry
-	nil,                                  // 46: arca.network.ContainerNetwork.LabelsEntry
-	nil,                                  // 47: arca.network.ContainerNetwork.AnnotationsEntry
-	nil,                                  // 48: arca.network.SetNetworkPolicyRequest.LabelsEntry
-	nil,                                  // 49: arca.network.PolicyPeer.LabelsEntry
-	nil,                                  // 50: arca.network.PolicyInfo.LabelsEntry
-	(*timestamppb.Timestamp)(nil),        // 51: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 52: google.protobuf.Duration
+	(*UpdateContainerRequest)(nil),       // 16: arca.network.UpdateContainerRequest
+	(*Aliases)(nil),                      // 17: arca.network.Aliases
+	(*PublishedPorts)(nil),               // 18: arca.network.PublishedPorts
+	(*DetachContainerRequest)(nil),       // 19: arca.network.DetachContainerRequest
+	(*DetachContainerResponse)(nil),      // 20: arca.network.DetachContainerResponse
+	(*ListBridgesRequest)(nil),           // 21: arca.network.ListBridgesRequest
+	(*ListBridgesResponse)(nil),          // 22: arca.network.ListBridgesResponse
+	(*BridgeInfo)(nil),                   // 23: arca.network.BridgeInfo
+	(*Condition)(nil),                    // 24: arca.network.Condition
+	(*GetContainerNetworksRequest)(nil),  // 25: arca.network.GetContainerNetworksRequest
+	(*GetContainerNetworksResponse)(nil), // 26: arca.network.GetContainerNetworksResponse
+	(*ContainerNetwork)(nil),             // 27: arca.network.ContainerNetwork
+	(*SetNetworkPolicyRequest)(nil),      // 28: arca.network.SetNetworkPolicyRequest
+	(*NetworkPolicyRule)(nil),            // 29: arca.network.NetworkPolicyRule
+	(*PortRange)(nil),                    // 30: arca.network.PortRange
+	(*PolicyPeer)(nil),                   // 31: arca.network.PolicyPeer
+	(*SetNetworkPolicyResponse)(nil),     // 32: arca.network.SetNetworkPolicyResponse
+	(*GetHealthRequest)(nil),             // 33: arca.network.GetHealthRequest
+	(*GetHealthResponse)(nil),            // 34: arca.network.GetHealthResponse
+	(*ComponentHealth)(nil),              // 35: arca.network.ComponentHealth
+	(*SyncRequest)(nil),                  // 36: arca.network.SyncRequest
+	(*SyncResponse)(nil),                 // 37: arca.network.SyncResponse
+	(*SyncCounts)(nil),                   // 38: arca.network.SyncCounts
+	(*SyncError)(nil),                    // 39: arca.network.SyncError
+	(*WatchRequest)(nil),                 // 40: arca.network.WatchRequest
+	(*WatchEvent)(nil),                   // 41: arca.network.WatchEvent
+	(*PolicyInfo)(nil),                   // 42: arca.network.PolicyInfo
+	nil,                                  // 43: arca.network.CreateBridgeRequest.LabelsEntry
+	nil,                                  // 44: arca.network.CreateBridgeRequest.AnnotationsEntry
+	nil,                                  // 45: arca.network.AttachContainerRequest.LabelsEntry
+	nil,                                  // 46: arca.network.AttachContainerRequest.AnnotationsEntry
+	nil,                                  // 47: arca.network.UpdateContainerRequest.AnnotationsEntry
+	nil,                                  // 48: arca.network.BridgeInfo.LabelsEntry
+	nil,                                  // 49: arca.network.BridgeInfo.AnnotationsEntry
+	nil,                                  // 50: arca.network.ContainerNetwork.LabelsEntry
+	nil,                                  // 51: arca.network.ContainerNetwork.AnnotationsEntry
+	nil,                                  // 52: arca.network.SetNetworkPolicyRequest.LabelsEntry
+	nil,                                  // 53: arca.network.PolicyPeer.LabelsEntry
+	nil,                                  // 54: arca.network.PolicyInfo.LabelsEntry
+	(*timestamppb.Timestamp)(nil),        // 55: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 56: google.protobuf.Duration
 }
 var file_api_control_network_proto_depIdxs = []int32{
 	3,  // 0: arca.network.CreateBridgeRequest.subnets:type_name -> arca.network.Subnet
-	40, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
+	43, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
 	4,  // 2: arca.network.CreateBridgeRequest.dns:type_name -> arca.network.NetworkDNS
 	5,  // 3: arca.network.CreateBridgeRequest.dhcp:type_name -> arca.network.NetworkDHCP
 	6,  // 4: arca.network.CreateBridgeRequest.egress:type_name -> arca.network.NetworkEgress
-	41, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
+	44, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
 	3,  // 6: arca.network.CreateBridgeResponse.subnets:type_name -> arca.network.Subnet
 	11, // 7: arca.network.AttachContainerRequest.interface:type_name -> arca.network.Interface
 	12, // 8: arca.network.AttachContainerRequest.ports:type_name -> arca.network.PublishedPort
 	13, // 9: arca.network.AttachContainerRequest.bandwidth:type_name -> arca.network.Bandwidth
-	42, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
-	43, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
+	45, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
+	46, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
 	14, // 12: arca.network.Bandwidth.ingress:type_name -> arca.network.BandwidthLimit
 	14, // 13: arca.network.Bandwidth.egress:type_name -> arca.network.BandwidthLimit
-	20, // 14: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
-	3,  // 15: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
-	44, // 16: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
-	21, // 17: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
-	45, // 18: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
-	51, // 19: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
-	4,  // 20: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
-	5,  // 21: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
-	51, // 22: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
-	24, // 23: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
-	11, // 24: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
-	46, // 25: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
-	21, // 26: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
-	47, // 27: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
-	51, // 28: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
-	12, // 29: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
-	13, // 30: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
-	26, // 31: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
-	48, // 32: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
-	27, // 33: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
-	28, // 34: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
-	49, // 35: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
-	0,  // 36: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
-	51, // 37: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
-	32, // 38: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
-	0,  // 39: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
-	51, // 40: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
-	51, // 41: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
-	52, // 42: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
-	51, // 43: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
-	2,  // 44: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
-	10, // 45: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
-	25, // 46: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
-	35, // 47: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
-	35, // 48: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
-	35, // 49: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
-	36, // 50: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
-	1,  // 51: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
-	20, // 52: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
-	24, // 53: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
-	39, // 54: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
-	50, // 55: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
-	21, // 56: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
-	2,  // 57: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
-	8,  // 58: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
-	10, // 59: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
-	16, // 60: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
-	18, // 61: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
-	25, // 62: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
-	30, // 63: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
-	22, // 64: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
-	33, // 65: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
-	37, // 66: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
-	7,  // 67: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
-	9,  // 68: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
-	15, // 69: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
-	17, // 70: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
-	19, // 71: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
-	29, // 72: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
-	31, // 73: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
-	23, // 74: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
-	34, // 75: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
-	38, // 76: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
-	67, // [67:77] is the sub-list for method output_type
-	57, // [57:67] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	17, // 14: arca.network.UpdateContainerRequest.aliases:type_name -> arca.network.Aliases
+	18, // 15: arca.network.UpdateContainerRequest.ports:type_name -> arca.network.PublishedPorts
+	47, // 16: arca.network.UpdateContainerRequest.annotations:type_name -> arca.network.UpdateContainerRequest.AnnotationsEntry
+	12, // 17: arca.network.PublishedPorts.ports:type_name -> arca.network.PublishedPort
+	23, // 18: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
+	3,  // 19: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
+	48, // 20: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
+	24, // 21: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
+	49, // 22: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
+	55, // 23: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
+	4,  // 24: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
+	5,  // 25: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
+	55, // 26: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
+	27, // 27: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
+	11, // 28: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
+	50, // 29: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
+	24, // 30: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
+	51, // 31: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
+	55, // 32: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
+	12, // 33: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
+	13, // 34: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
+	29, // 35: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
+	52, // 36: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
+	30, // 37: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
+	31, // 38: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
+	53, // 39: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
+	0,  // 40: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
+	55, // 41: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
+	35, // 42: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
+	0,  // 43: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
+	55, // 44: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
+	55, // 45: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
+	56, // 46: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
+	55, // 47: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
+	2,  // 48: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
+	10, // 49: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
+	28, // 50: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
+	38, // 51: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
+	38, // 52: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
+	38, // 53: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
+	39, // 54: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
+	1,  // 55: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
+	23, // 56: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
+	27, // 57: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
+	42, // 58: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
+	54, // 59: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
+	24, // 60: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
+	2,  // 61: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
+	8,  // 62: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
+	10, // 63: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
+	16, // 64: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
+	19, // 65: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
+	21, // 66: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
+	28, // 67: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
+	33, // 68: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
+	25, // 69: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
+	36, // 70: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
+	40, // 71: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
+	7,  // 72: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
+	9,  // 73: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
+	15, // 74: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
+	15, // 75: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
+	20, // 76: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
+	22, // 77: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
+	32, // 78: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
+	34, // 79: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
+	26, // 80: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
+	37, // 81: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
+	41, // 82: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
+	72, // [72:83] is the sub-list for method output_type
+	61, // [61:72] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_api_control_network_proto_init() }
@@ -3793,8 +4006,9 @@ func file_api_control_network_proto_init() {
 	file_api_control_network_proto_msgTypes[0].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[2].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[8].OneofWrappers = []any{}
-	file_api_control_network_proto_msgTypes[22].OneofWrappers = []any{}
-	file_api_control_network_proto_msgTypes[36].OneofWrappers = []any{
+	file_api_control_network_proto_msgTypes[14].OneofWrappers = []any{}
+	file_api_control_network_proto_msgTypes[25].OneofWrappers = []any{}
+	file_api_control_network_proto_msgTypes[39].OneofWrappers = []any{
 		(*WatchEvent_Network)(nil),
 		(*WatchEvent_Attachment)(nil),
 		(*WatchEvent_Policy)(nil),
@@ -3805,7 +4019,7 @@ func file_api_control_network_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_network_proto_rawDesc), len(file_api_control_network_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   49,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -50,6 +50,7 @@ const (
 	NetworkControl_CreateBridge_FullMethodName         = "/arca.network.NetworkControl/CreateBridge"
 	NetworkControl_DeleteBridge_FullMethodName         = "/arca.network.NetworkControl/DeleteBridge"
 	NetworkControl_AttachContainer_FullMethodName      = "/arca.network.NetworkControl/AttachContainer"
+	NetworkControl_UpdateContainer_FullMethodName      = "/arca.network.NetworkControl/UpdateContainer"
 	NetworkControl_DetachContainer_FullMethodName      = "/arca.network.NetworkControl/DetachContainer"
 	NetworkControl_ListBridges_FullMethodName          = "/arca.network.NetworkControl/ListBridges"
 	NetworkControl_SetNetworkPolicy_FullMethodName     = "/arca.network.NetworkControl/SetNetworkPolicy"
@@ -73,6 +74,9 @@ type NetworkControlClient interface {
 	// AttachContainer connects a container to a network and returns when traffic
 	// can pass. What is refused leaves nothing behind.
 	AttachContainer(ctx context.Context, in *AttachContainerRequest, opts ...grpc.CallOption) (*AttachContainerResponse, error)
+	// UpdateContainer changes an attachment that exists and returns when the change
+	// is in force. What is refused stays as it was.
+	UpdateContainer(ctx context.Context, in *UpdateContainerRequest, opts ...grpc.CallOption) (*AttachContainerResponse, error)
 	// DetachContainer disconnects a container and returns when nothing of the
 	// attachment is left. One that does not exist is a success.
 	DetachContainer(ctx context.Context, in *DetachContainerRequest, opts ...grpc.CallOption) (*DetachContainerResponse, error)
@@ -131,6 +135,16 @@ func (c *networkControlClient) AttachContainer(ctx context.Context, in *AttachCo
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AttachContainerResponse)
 	err := c.cc.Invoke(ctx, NetworkControl_AttachContainer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *networkControlClient) UpdateContainer(ctx context.Context, in *UpdateContainerRequest, opts ...grpc.CallOption) (*AttachContainerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AttachContainerResponse)
+	err := c.cc.Invoke(ctx, NetworkControl_UpdateContainer_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -230,6 +244,9 @@ type NetworkControlServer interface {
 	// AttachContainer connects a container to a network and returns when traffic
 	// can pass. What is refused leaves nothing behind.
 	AttachContainer(context.Context, *AttachContainerRequest) (*AttachContainerResponse, error)
+	// UpdateContainer changes an attachment that exists and returns when the change
+	// is in force. What is refused stays as it was.
+	UpdateContainer(context.Context, *UpdateContainerRequest) (*AttachContainerResponse, error)
 	// DetachContainer disconnects a container and returns when nothing of the
 	// attachment is left. One that does not exist is a success.
 	DetachContainer(context.Context, *DetachContainerRequest) (*DetachContainerResponse, error)
@@ -272,6 +289,9 @@ func (UnimplementedNetworkControlServer) DeleteBridge(context.Context, *DeleteBr
 }
 func (UnimplementedNetworkControlServer) AttachContainer(context.Context, *AttachContainerRequest) (*AttachContainerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AttachContainer not implemented")
+}
+func (UnimplementedNetworkControlServer) UpdateContainer(context.Context, *UpdateContainerRequest) (*AttachContainerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateContainer not implemented")
 }
 func (UnimplementedNetworkControlServer) DetachContainer(context.Context, *DetachContainerRequest) (*DetachContainerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DetachContainer not implemented")
@@ -365,6 +385,24 @@ func _NetworkControl_AttachContainer_Handler(srv interface{}, ctx context.Contex
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(NetworkControlServer).AttachContainer(ctx, req.(*AttachContainerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _NetworkControl_UpdateContainer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateContainerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NetworkControlServer).UpdateContainer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NetworkControl_UpdateContainer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NetworkControlServer).UpdateContainer(ctx, req.(*UpdateContainerRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -506,6 +544,10 @@ var NetworkControl_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AttachContainer",
 			Handler:    _NetworkControl_AttachContainer_Handler,
+		},
+		{
+			MethodName: "UpdateContainer",
+			Handler:    _NetworkControl_UpdateContainer_Handler,
 		},
 		{
 			MethodName: "DetachContainer",

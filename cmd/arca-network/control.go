@@ -19,6 +19,8 @@ import (
 	"github.com/vas-solutus/arca-network/controllers"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
+	"github.com/vas-solutus/arca-network/pkg/hostport"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
@@ -32,7 +34,7 @@ func (o *options) newControl(ctx context.Context, log logr.Logger, config *rest.
 		API:     api,
 		Cache:   mgr.GetCache(),
 		Health:  health,
-		Refuses: controllers.Refuses(mgr.GetCache(), vnet.HostRoutes),
+		Refuses: controllers.Refuses(mgr.GetCache(), vnet.HostRoutes, hostport.Host{Except: topology.UplinkAddresses()}),
 		Log:     log.WithName("control"),
 	})
 }

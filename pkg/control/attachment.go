@@ -83,17 +83,22 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 			a.Spec.Interface.Relay = &v1alpha1.Relay{Endpoint: i.GetRelayEndpoint()}
 		}
 	}
-	for _, p := range r.GetPorts() {
-		a.Spec.Ports = append(a.Spec.Ports, v1alpha1.PublishedPort{
-			HostIP: p.GetHostIp(), HostPort: p.GetHostPort(), HostPortEnd: p.GetHostPortEnd(),
-			ContainerPort: p.GetContainerPort(), Protocol: v1alpha1.Protocol(p.GetProtocol()),
-		})
-	}
+	a.Spec.Ports = portsOf(r.GetPorts())
 	if b := r.GetBandwidth(); b != nil {
 		a.Spec.Bandwidth = &v1alpha1.Bandwidth{Ingress: limitOf(b.GetIngress()), Egress: limitOf(b.GetEgress())}
 	}
 	fields.add("spec", "")
 	return a, fields, wrong
+}
+
+func portsOf(ports []*controlpb.PublishedPort) (out []v1alpha1.PublishedPort) {
+	for _, p := range ports {
+		out = append(out, v1alpha1.PublishedPort{
+			HostIP: p.GetHostIp(), HostPort: p.GetHostPort(), HostPortEnd: p.GetHostPortEnd(),
+			ContainerPort: p.GetContainerPort(), Protocol: v1alpha1.Protocol(p.GetProtocol()),
+		})
+	}
+	return out
 }
 
 func limitOf(l *controlpb.BandwidthLimit) *v1alpha1.BandwidthLimit {

@@ -170,7 +170,7 @@ func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client
 	if err := setup(ctx, mgr, g); err != nil {
 		return err
 	}
-	o.API, o.Cache, o.Log, o.Refuses = api, mgr.GetCache(), log, controllers.Refuses(mgr.GetClient(), noRoutes)
+	o.API, o.Cache, o.Log, o.Refuses = api, mgr.GetCache(), log, controllers.Refuses(mgr.GetClient(), noRoutes, nil)
 	server, err := control.New(ctx, o)
 	if err != nil {
 		return err

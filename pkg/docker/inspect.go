@@ -1,0 +1,83 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/moby/moby/api/types/network"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+// dockerNetwork is a network as Docker sees it.
+type dockerNetwork struct {
+	network.Network
+	// info is the network itself; nil for those without an object.
+	info       *controlpb.BridgeInfo
+	containers []string
+}
+
+// networkOf is a network of the control API as Docker sees it.
+func networkOf(b *controlpb.BridgeInfo) *dockerNetwork {
+	f := FactsOf(b)
+	n := &dockerNetwork{Network: f.network(), info: b, containers: b.GetContainers()}
+	n.ID = NetworkID(b)
+	n.Internal = b.GetInternal() && !f.ConfigOnly
+	n.IPAM.Config = f.configs(b)
+	return n
+}
+
+// hasAddresses tells whether endpoints on the network have addresses.
+func (n *dockerNetwork) hasAddresses() bool { return n.info != nil && !n.ConfigOnly }
+
+// EndpointID is the Docker id of an endpoint: that which was given to it, or one
+// derived from its object.
+func EndpointID(a *controlpb.ContainerNetwork) string {
+	if id := a.GetAnnotations()[annotationEndpointID]; isID(id) {
+		return id
+	}
+	return DerivedID(a.GetUid())
+}
+
+// endpointsOf are the containers of a network, by their ids.
+func endpointsOf(attachments []*controlpb.ContainerNetwork) map[string]network.EndpointResource {
+	out := map[string]network.EndpointResource{}
+	for _, a := range attachments {
+		if a.GetDeleting() {
+			continue
+		}
+		e := network.EndpointResource{Name: endpointName(a), EndpointID: EndpointID(a), MacAddress: hardwareAddr(a.GetMacAddress())}
+		for _, s := range a.GetAddresses() {
+			p, err := netip.ParsePrefix(s)
+			switch {
+			case err != nil:
+			case p.Addr().Is4():
+				e.IPv4Address = p
+			default:
+				e.IPv6Address = p
+			}
+		}
+		key := a.GetContainerId()
+		if key == "" {
+			key = "ep-" + e.EndpointID
+		}
+		out[key] = e
+	}
+	return out
+}
+
+// endpointName is the container's name, or what else there is.
+func endpointName(a *controlpb.ContainerNetwork) string {
+	return or(a.GetHostname(), or(a.GetContainerId(), a.GetName()))
+}
+
+func hardwareAddr(s string) network.HardwareAddr {
+	m, err := net.ParseMAC(s)
+	if err != nil {
+		return nil
+	}
+	return network.HardwareAddr(m)
+}

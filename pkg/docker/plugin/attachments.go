@@ -1,0 +1,163 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+// place names an attachment: container is the plugin's own id, see containerOf.
+type place struct{ container, network string }
+
+// key names an interface's maker.
+func (at place) key() string { return at.container + "." + at.network }
+
+// attachment is an Attachment object that this driver has made.
+type attachment struct {
+	*controlpb.ContainerNetwork
+	notes notes
+}
+
+func (a attachment) place() place { return place{a.GetContainerId(), a.GetNetworkId()} }
+
+// ours is the attachment, if this driver has made it.
+func ours(c *controlpb.ContainerNetwork) (attachment, bool) {
+	a := attachment{c, c.GetAnnotations()}
+	return a, a.notes[noteMaker] == maker
+}
+
+// attachment is the one at a place, if there is one.
+func (p *Plugin) attachment(ctx context.Context, at place) (attachment, bool, error) {
+	list, err := p.attachmentsOf(ctx, &controlpb.GetContainerNetworksRequest{ContainerId: at.container, NetworkId: at.network})
+	if err != nil || len(list) == 0 {
+		return attachment{}, false, err
+	}
+	return list[0], true, nil
+}
+
+func (p *Plugin) attachmentsOf(ctx context.Context, r *controlpb.GetContainerNetworksRequest) (out []attachment, err error) {
+	list, err := p.control.GetContainerNetworks(ctx, r)
+	if err != nil {
+		return nil, plain(err)
+	}
+	for _, c := range list.GetNetworks() {
+		if a, ok := ours(c); ok && !c.GetDeleting() {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// all are all attachments that this driver has made.
+func (p *Plugin) all(ctx context.Context) (out []attachment, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := p.control.Watch(ctx, &controlpb.WatchRequest{})
+	if err != nil {
+		return nil, plain(err)
+	}
+	for {
+		event, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errors.New("the list of all objects ended before its end")
+		case err != nil:
+			return nil, plain(err)
+		case event.GetType() == controlpb.WatchEvent_SYNCED:
+			return out, nil
+		}
+		if a, ok := ours(event.GetAttachment()); ok && event.GetAttachment() != nil && !a.GetDeleting() {
+			out = append(out, a)
+		}
+	}
+}
+
+// known remembers where endpoints are. It is only a hint: what it says is looked
+// at, and what it does not is looked for.
+type known struct {
+	mu     sync.Mutex
+	places map[string]place // by endpoint
+}
+
+func newKnown() *known { return &known{places: map[string]place{}} }
+
+func (k *known) put(endpoint string, at place) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.places[endpoint] = at
+}
+
+func (k *known) forget(endpoint string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.places, endpoint)
+}
+
+func (k *known) get(endpoint string) (place, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	at, ok := k.places[endpoint]
+	return at, ok
+}
+
+// endpoint finds the attachment of one of the engine's endpoints.
+func (p *Plugin) endpoint(ctx context.Context, network, endpoint string) (attachment, bool, error) {
+	is := func(a attachment) bool { return a.notes[noteEndpoint] == endpoint }
+	if at, ok := p.known.get(endpoint); ok {
+		a, found, err := p.attachment(ctx, at)
+		if err != nil || found && is(a) {
+			return a, found, err
+		}
+		p.known.forget(endpoint)
+	}
+	list, err := p.attachmentsOf(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: network})
+	if err == nil && len(list) == 0 { // of a network that stands for another
+		list, err = p.all(ctx)
+	}
+	for _, a := range list {
+		if is(a) {
+			p.known.put(endpoint, a.place())
+			return a, true, nil
+		}
+	}
+	return attachment{}, false, err
+}
+
+// locks keep two calls from working on one attachment at the same time.
+type locks struct {
+	mu   sync.Mutex
+	held map[place]*lock
+}
+
+type lock struct {
+	mu    sync.Mutex
+	users int
+}
+
+func newLocks() *locks { return &locks{held: map[place]*lock{}} }
+
+func (l *locks) lock(at place) (unlock func()) {
+	l.mu.Lock()
+	k := l.held[at]
+	if k == nil {
+		k = &lock{}
+		l.held[at] = k
+	}
+	k.users++
+	l.mu.Unlock()
+	k.mu.Lock()
+	return func() {
+		k.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if k.users--; k.users == 0 {
+			delete(l.held, at)
+		}
+	}
+}

@@ -1,0 +1,252 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+// endpointSpec is what an engine says of an endpoint.
+type endpointSpec struct {
+	addresses []netip.Addr
+	mac       net.HardwareAddr
+	// chosen says that the engine leaves the MAC to the driver.
+	chosen   bool
+	hostname string
+	aliases  []string
+	notes    notes
+}
+
+func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
+	if r.NetworkID == "" || r.EndpointID == "" {
+		return e, errors.New("NetworkID and EndpointID must be given")
+	}
+	i := endpointInterface{}
+	if r.Interface != nil {
+		i = *r.Interface
+	}
+	for _, s := range []string{i.Address, i.AddressIPv6} {
+		if s == "" {
+			continue
+		}
+		a, err := addressOf(s)
+		if err != nil {
+			return e, fmt.Errorf("address %q: %w", s, err)
+		}
+		e.addresses = append(e.addresses, a)
+	}
+	if e.chosen = i.MacAddress == ""; e.chosen {
+		e.mac = macFor(r.EndpointID)
+	} else if e.mac, err = macOf(i.MacAddress); err != nil {
+		return e, err
+	}
+	e.notes = notes{noteEndpoint: r.EndpointID, noteNetwork: r.NetworkID}
+	if i.AddressIPv6 != "" {
+		e.notes[noteIPv6] = "true"
+	}
+	for option, note := range map[string]string{optionEndpointName: noteName, OptionContainer: noteContainer, optionInterface: noteInterface} {
+		var s string
+		if err := read(r.Options, option, &s); err != nil {
+			return e, err
+		}
+		if s != "" {
+			e.notes[note] = s
+		}
+	}
+	var aliases string
+	if err := errors.Join(read(r.Options, OptionHostname, &e.hostname), read(r.Options, OptionAliases, &aliases)); err != nil {
+		return e, err
+	}
+	if aliases != "" {
+		e.aliases = strings.Split(aliases, ",")
+	}
+	return e, nil
+}
+
+// macFor is the MAC of an endpoint whose engine names none: the same whenever it
+// is asked again.
+func macFor(endpoint string) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("mac/" + endpoint))
+	return net.HardwareAddr{2, sum[0], sum[1], sum[2], sum[3], sum[4]}
+}
+
+// createEndpoint writes an endpoint into the reservation of its address, or makes
+// an attachment where another IPAM driver chose that.
+func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (createEndpointResponse, error) {
+	e, err := endpointSpecOf(r)
+	if err != nil {
+		return createEndpointResponse{}, err
+	}
+	n, err := p.networkOf(ctx, r.NetworkID, e.addresses)
+	if err != nil {
+		return createEndpointResponse{}, err
+	}
+	at := place{containerOf(e.mac), n.id}
+	defer p.locks.lock(at)()
+	a, found, err := p.attachment(ctx, at)
+	if err != nil {
+		return createEndpointResponse{}, err
+	}
+	if found {
+		err = p.adopt(ctx, &a, r.EndpointID, e)
+	} else {
+		a, err = p.attachEndpoint(ctx, n, e)
+	}
+	if err != nil {
+		return createEndpointResponse{}, err
+	}
+	p.known.put(r.EndpointID, at)
+	return endpointAnswer(a, e), nil
+}
+
+// networkOf is the Network of one of the engine's: the one of its id, or the one
+// that it stands for, which is known by the address.
+func (p *Plugin) networkOf(ctx context.Context, id string, addresses []netip.Addr) (network, error) {
+	networks, err := p.networks(ctx)
+	if err != nil {
+		return network{}, err
+	}
+	n, ok := byID(networks, id)
+	if !ok && len(addresses) > 0 {
+		n, ok = byAddress(networks, addresses[0])
+	}
+	if !ok {
+		return network{}, fmt.Errorf("network %s not found", id)
+	}
+	for _, a := range addresses {
+		if !slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Contains(a) }) {
+			return network{}, fmt.Errorf("address %s is not in the subnets of network %s", a, n.id)
+		}
+	}
+	return n, nil
+}
+
+// adopt makes a reservation an endpoint. It may be one already: then the call is
+// a repetition.
+func (p *Plugin) adopt(ctx context.Context, a *attachment, endpoint string, e endpointSpec) error {
+	if of := a.notes[noteEndpoint]; of != "" && of != endpoint {
+		return fmt.Errorf("MAC address %s is that of endpoint %s on this network", e.mac, of)
+	}
+	r := &controlpb.UpdateContainerRequest{
+		ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(),
+		Annotations: p.sinceNow().with(e.notes),
+	}
+	if !slices.Equal(e.addresses, a.addresses()) {
+		for _, want := range e.addresses {
+			if !slices.Contains(a.addresses(), want) {
+				if err := p.readdress(ctx, a, e.addresses...); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	if e.hostname != "" {
+		r.Hostname = &e.hostname
+	}
+	if e.aliases != nil {
+		r.Aliases = &controlpb.Aliases{Aliases: e.aliases}
+	}
+	if _, err := p.control.UpdateContainer(ctx, r); err != nil {
+		return refusal(err)
+	}
+	return nil
+}
+
+func (p *Plugin) attachEndpoint(ctx context.Context, n network, e endpointSpec) (attachment, error) {
+	r := &controlpb.AttachContainerRequest{Annotations: p.sinceNow().with(e.notes), Hostname: e.hostname, Aliases: e.aliases}
+	for _, a := range e.addresses {
+		r.Addresses = append(r.Addresses, a.String())
+	}
+	return p.attach(ctx, n, e.mac, r)
+}
+
+// endpointAnswer tells what the engine did not say: it takes anything else for a
+// mistake.
+func endpointAnswer(a attachment, e endpointSpec) createEndpointResponse {
+	i := endpointInterface{}
+	if e.chosen {
+		i.MacAddress = a.GetMacAddress()
+	}
+	if len(e.addresses) == 0 { // the IPAM driver null
+		for _, s := range a.GetAddresses() {
+			if strings.Contains(s, ":") {
+				i.AddressIPv6 = s
+			} else {
+				i.Address = s
+			}
+		}
+	}
+	if i == (endpointInterface{}) {
+		return createEndpointResponse{}
+	}
+	return createEndpointResponse{Interface: &i}
+}
+
+func (p *Plugin) deleteEndpoint(ctx context.Context, r endpointRequest) (empty, error) {
+	a, found, err := p.endpoint(ctx, r.NetworkID, r.EndpointID)
+	if err != nil || !found {
+		return empty{}, err
+	}
+	return empty{}, p.removeIf(ctx, a)
+}
+
+// removeEndpointsOn removes all that this driver has made on a network.
+func (p *Plugin) removeEndpointsOn(ctx context.Context, network string) error {
+	list, err := p.attachmentsOf(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: network})
+	for _, a := range list {
+		err = errors.Join(err, p.removeIf(ctx, a))
+	}
+	return err
+}
+
+// join hands over the interface. The engine moves it into the sandbox, where it
+// sets its addresses and routes: when the sandbox is not there yet, nobody else
+// could.
+func (p *Plugin) join(ctx context.Context, r joinRequest) (joinResponse, error) {
+	a, found, err := p.endpoint(ctx, r.NetworkID, r.EndpointID)
+	if err != nil {
+		return joinResponse{}, err
+	}
+	if !found {
+		return joinResponse{}, fmt.Errorf("endpoint %s not found", r.EndpointID)
+	}
+	n, err := p.networkOf(ctx, a.GetNetworkId(), nil)
+	if err != nil {
+		return joinResponse{}, err
+	}
+	return joinAnswer(a, n.internal), nil
+}
+
+func joinAnswer(a attachment, internal bool) joinResponse {
+	out := joinResponse{InterfaceName: interfaceName{
+		SrcName: innerOf(a.GetInterface().GetName()), DstName: a.notes[noteInterface], DstPrefix: "eth",
+	}}
+	if internal {
+		// Or the engine would give it another way out.
+		out.DisableGatewayService = true
+		return out
+	}
+	for _, g := range a.GetGateways() {
+		switch v6 := strings.Contains(g, ":"); {
+		case !v6:
+			out.Gateway = g
+		case a.notes[noteIPv6] != "":
+			out.GatewayIPv6 = g
+		}
+	}
+	return out
+}
+
+// leave: the interface goes with its endpoint, which the engine deletes next.
+func (p *Plugin) leave(context.Context, endpointRequest) (empty, error) { return empty{}, nil }

@@ -1,0 +1,225 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+// network is a Network object as the plugin needs it.
+type network struct {
+	id       string
+	subnets  []subnet
+	internal bool
+	mtu      int
+	notes    notes
+	// containers are on it.
+	containers int
+}
+
+type subnet struct {
+	cidr    netip.Prefix
+	gateway netip.Addr
+}
+
+// networks are all Network objects.
+func (p *Plugin) networks(ctx context.Context) ([]network, error) {
+	list, err := p.control.ListBridges(ctx, &controlpb.ListBridgesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("listing networks: %w", plain(err))
+	}
+	var out []network
+	for _, b := range list.GetBridges() {
+		n := network{id: b.GetNetworkId(), internal: b.GetInternal(), mtu: int(b.GetMtu()), notes: b.GetAnnotations(), containers: len(b.GetContainers())}
+		for _, s := range b.GetSubnets() {
+			cidr, err := netip.ParsePrefix(s.GetCidr())
+			if err != nil {
+				continue // it is not accepted, so no address is of it
+			}
+			gateway, _ := netip.ParseAddr(s.GetGateway())
+			n.subnets = append(n.subnets, subnet{cidr, gateway})
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func byID(networks []network, id string) (network, bool) {
+	i := slices.IndexFunc(networks, func(n network) bool { return n.id == id })
+	if i < 0 {
+		return network{}, false
+	}
+	return networks[i], true
+}
+
+func byAddress(networks []network, a netip.Addr) (network, bool) {
+	i := slices.IndexFunc(networks, func(n network) bool {
+		return slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Contains(a) })
+	})
+	if i < 0 {
+		return network{}, false
+	}
+	return networks[i], true
+}
+
+// errOverlap is what the engine itself says of a pool that is taken.
+var errOverlap = errors.New("invalid pool request: Pool overlaps with other one on this address space")
+
+func overlap(networks []network, pool netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n network) bool {
+		return slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Overlaps(pool) })
+	})
+}
+
+// randomGlobalID makes an IPv6 range as random as RFC 4193 asks for.
+func randomGlobalID() (id [5]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
+
+// createNetwork makes a Network, unless it is one that is there already.
+func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (empty, error) {
+	if r.NetworkID == "" {
+		return empty{}, errors.New("NetworkID must be given")
+	}
+	o, err := networkOptionsOf(r.Options)
+	if err != nil {
+		return empty{}, err
+	}
+	if o.existing != "" {
+		return empty{}, p.checkExisting(ctx, o.existing, r)
+	}
+	sub, err := p.heldRanges(r)
+	if err != nil {
+		return empty{}, err
+	}
+	request, err := createRequest(r, o, sub)
+	if err != nil {
+		return empty{}, err
+	}
+	request.Annotations = notes{noteMaker: maker, noteSince: p.now().UTC().Format(time.RFC3339Nano)}
+	if o.hostBinding != "" {
+		request.Annotations[noteHostBinding] = o.hostBinding
+	}
+	if id, err := p.engineID(ctx); err == nil {
+		request.Annotations[noteEngine] = id
+	} else {
+		// It stays when the engine forgets it: nobody would know whose it is.
+		p.log.Info("The engine does not say who it is; the network will not be cleaned up", "network", r.NetworkID, "reason", err.Error())
+	}
+	if _, err := p.control.CreateBridge(ctx, request); err != nil {
+		return empty{}, refusal(err)
+	}
+	for _, d := range slices.Concat(r.IPv4Data, r.IPv6Data) {
+		if pool, err := netip.ParsePrefix(d.Pool); err == nil {
+			p.pools.release(poolID{pool: pool, sub: sub[pool]})
+		}
+	}
+	return empty{}, nil
+}
+
+// engineTimeout is how long the engine may take to say who it is.
+const engineTimeout = 5 * time.Second
+
+func (p *Plugin) engineID(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	return p.engine.ID(ctx)
+}
+
+// heldRanges are the parts of pools that addresses are chosen from. Pools of this
+// driver that it does not remember are refused: a range would be forgotten.
+func (p *Plugin) heldRanges(r createNetworkRequest) (map[netip.Prefix]netip.Prefix, error) {
+	out := map[netip.Prefix]netip.Prefix{}
+	for _, d := range slices.Concat(r.IPv4Data, r.IPv6Data) {
+		pool, err := netip.ParsePrefix(d.Pool)
+		if err != nil || d.AddressSpace != addressSpace {
+			continue
+		}
+		id, ok := p.pools.of(pool)
+		if !ok {
+			return nil, fmt.Errorf("pool %s was asked for before arcad was started, or by two at once; create the network again", pool)
+		}
+		if id.sub.IsValid() {
+			out[pool] = id.sub
+		}
+	}
+	return out, nil
+}
+
+// checkExisting looks whether a network that is there can stand for one of the
+// engine's. Endpoints are known to be on it by their addresses.
+func (p *Plugin) checkExisting(ctx context.Context, id string, r createNetworkRequest) error {
+	networks, err := p.networks(ctx)
+	if err != nil {
+		return err
+	}
+	n, ok := byID(networks, id)
+	if !ok {
+		return fmt.Errorf("option %s: network %s does not exist", OptionNetwork, id)
+	}
+	for _, d := range slices.Concat(r.IPv4Data, r.IPv6Data) {
+		pool, err := netip.ParsePrefix(d.Pool)
+		if err != nil || !slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr == pool }) {
+			return fmt.Errorf("option %s: %s is not a subnet of network %s; use --ipam-driver arca with the same option", OptionNetwork, d.Pool, id)
+		}
+	}
+	return nil
+}
+
+// deleteNetwork deletes a Network that this driver has made. Endpoints that are
+// still on it the engine has forgotten.
+func (p *Plugin) deleteNetwork(ctx context.Context, r networkRequest) (empty, error) {
+	networks, err := p.networks(ctx)
+	if err != nil {
+		return empty{}, err
+	}
+	n, ok := byID(networks, r.NetworkID)
+	if !ok || n.notes[noteMaker] != maker {
+		return empty{}, nil
+	}
+	if n.containers > 0 {
+		if err := p.removeEndpointsOn(ctx, n.id); err != nil {
+			return empty{}, err
+		}
+	}
+	if _, err := p.control.DeleteBridge(ctx, &controlpb.DeleteBridgeRequest{NetworkId: n.id}); err != nil {
+		return empty{}, refusal(err)
+	}
+	return empty{}, nil
+}
+
+// refusal says what the control API refuses, in the engine's words where it has
+// any.
+func refusal(err error) error {
+	switch reason := reasonOf(err); {
+	case reason == reasonSubnetOverlap:
+		return errOverlap
+	case reason == reasonAddressInUse:
+		return errors.New("Address already in use") //nolint:staticcheck // the engine's own words
+	case reason == reasonPoolExhausted && codeOf(err) == codes.ResourceExhausted:
+		return errors.New("no available addresses on this network's address pools: " + plain(err).Error())
+	}
+	return plain(err)
+}
+
+// plain is an error of the control API without what gRPC puts before it.
+func plain(err error) error {
+	text := messageOf(err)
+	if text == "" {
+		return err
+	}
+	return errors.New(strings.TrimSpace(text))
+}

@@ -1,0 +1,56 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"maps"
+	"time"
+)
+
+// notes are annotations of the objects that this driver has made.
+type notes map[string]string
+
+const notePrefix = "docker.network.arca.dev/"
+
+const (
+	// noteMaker marks objects of this driver. Others it leaves alone.
+	noteMaker = notePrefix + "made-by"
+	maker     = "plugin"
+	// noteEngine is the id of the engine that a network was made for.
+	noteEngine = notePrefix + "engine"
+	// noteSince is when the last step was done.
+	noteSince = notePrefix + "since"
+	// noteEndpoint is the engine's id of an endpoint; without it an attachment is
+	// the reservation of an address. noteNetwork is the engine's id of its network.
+	noteEndpoint = notePrefix + "endpoint-id"
+	noteNetwork  = notePrefix + "network-id"
+	// noteName is the engine's name of an endpoint: that of its container.
+	noteName = notePrefix + "endpoint-name"
+	// noteContainer is the engine's id of the container, where it was told.
+	noteContainer = notePrefix + "container-id"
+	// noteIPv6 says that the engine gives the endpoint its IPv6 address.
+	noteIPv6 = notePrefix + "endpoint-ipv6"
+	// noteInterface is the name of the interface within the container.
+	noteInterface   = notePrefix + "interface"
+	noteHostBinding = notePrefix + "host-binding-ipv4"
+)
+
+// since is when the last step was done; the zero time where that is not known.
+func (n notes) since() time.Time {
+	t, err := time.Parse(time.RFC3339Nano, n[noteSince])
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// with is a copy with more.
+func (n notes) with(more notes) notes {
+	out := maps.Clone(n)
+	if out == nil {
+		out = notes{}
+	}
+	maps.Copy(out, more)
+	return out
+}

@@ -1,0 +1,8 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugin owns the tests of the engine's network and IPAM driver with a
+// real Docker Engine, real OVS and OVN, and the programs as they are built. What
+// the engine, the objects and OVN say of endpoints must be the same, whatever was
+// killed.
+package plugin

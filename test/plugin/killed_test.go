@@ -1,0 +1,142 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestKilled: each of the three is killed while containers are started, ended and
+// connected. Afterwards all say the same, and containers can be started.
+func TestKilled(t *testing.T) {
+	w := newWorld(t)
+	w.run("network", "create", "-d", "arca", "--ipam-driver", "arca", "n1")
+	w.run("network", "create", "-d", "arca", "--ipam-driver", "arca", "n2")
+	for _, victim := range []struct {
+		name string
+		kill func()
+	}{
+		{"arcad", func() { w.arcad.kill(); w.startArcad() }},
+		{"arca-network", func() { w.network.kill(); w.startNetwork() }},
+		{"dockerd", func() { w.engine.Crash(t); w.engine.Restart(t) }},
+	} {
+		t.Run(victim.name, func(t *testing.T) {
+			w.T = t
+			for round := range 3 {
+				w.underLoad(func() {
+					// At any moment of a load that takes a few seconds.
+					time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
+					victim.kill()
+				})
+				w.mustAgree()
+				w.cleanUp()
+				w.mustAgree()
+				name := fmt.Sprintf("after%d", round)
+				w.run(append([]string{"run", "-d", "--name", name, "--network", "n1", "-p", "8080:80"}, serve(name)...)...)
+				w.published("127.0.0.1:8080", name)
+				w.run("rm", "-f", name)
+				w.unpublished("127.0.0.1:8080")
+			}
+		})
+		w.T = t
+	}
+	w.run("network", "rm", "n1", "n2")
+	w.mustAgree()
+	w.endOrphans()
+}
+
+// underLoad runs something while containers come and go. What fails then, fails.
+func (w *world) underLoad(during func()) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), patience)
+	defer cancel()
+	try := func(args ...string) { _, _ = w.engine.DockerAt(ctx, w.engine.Host, args...) }
+	var load sync.WaitGroup
+	for i := range 3 {
+		load.Go(func() {
+			name := fmt.Sprintf("load%d", i)
+			try("run", "-d", "--name", name, "--network", "n1", "-p", fmt.Sprintf("%d:80", 9100+i), image, "sleep", "1000")
+			try("network", "connect", "n2", name)
+			try("network", "create", "-d", "arca", "--ipam-driver", "arca", "net"+name)
+			if i != 0 {
+				try("rm", "-f", name)
+			}
+			try("network", "rm", "net"+name)
+		})
+	}
+	during()
+	load.Wait()
+}
+
+// cleanUp removes what the load has left in the engine.
+func (w *world) cleanUp() {
+	w.Helper()
+	if left := strings.Fields(w.run("ps", "-aq")); len(left) > 0 {
+		w.run(append([]string{"rm", "-f"}, left...)...)
+	}
+	for name := range strings.FieldsSeq(w.run("network", "ls", "--filter", "driver=arca", "--format", "{{.Name}}")) {
+		if strings.HasPrefix(name, "net") {
+			w.run("network", "rm", name)
+		}
+	}
+}
+
+// endOrphans ends containers that a killed dockerd had begun and does not know: it
+// leaves them to containerd, and they are no affair of ours.
+func (w *world) endOrphans() {
+	w.Helper()
+	shims, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, shim := range shims {
+		raw, _ := os.ReadFile(shim) // it may be gone
+		args := strings.Split(string(raw), "\x00")
+		id := slices.Index(args, "-id")
+		if !strings.HasSuffix(args[0], "containerd-shim-runc-v2") || id < 0 || id+1 >= len(args) {
+			continue
+		}
+		w.Logf("dockerd has left container %s", args[id+1])
+		lists, err := filepath.Glob("/sys/fs/cgroup/*/docker-*/" + args[id+1] + "/cgroup.procs")
+		if err != nil {
+			w.Fatal(err)
+		}
+		unified, err := filepath.Glob("/sys/fs/cgroup/docker-*/" + args[id+1] + "/cgroup.procs")
+		if err != nil {
+			w.Fatal(err)
+		}
+		for _, list := range append(lists, unified...) {
+			pids, _ := os.ReadFile(list)
+			for pid := range strings.FieldsSeq(string(pids)) {
+				w.end(pid)
+			}
+		}
+		w.end(filepath.Base(filepath.Dir(shim)))
+	}
+}
+
+// end ends a process of this test's own PID namespace.
+func (w *world) end(pid string) {
+	n, err := strconv.Atoi(pid)
+	if err == nil && n > 1 {
+		_ = syscall.Kill(n, syscall.SIGKILL)
+		w.eventually(func() error {
+			if syscall.Kill(n, 0) == nil {
+				return fmt.Errorf("process %d is there", n)
+			}
+			return nil
+		})
+	}
+}
