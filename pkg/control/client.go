@@ -4,50 +4,18 @@
 package control
 
 import (
-	"context"
 	"crypto/tls"
-	"net"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/keepalive"
 
-	controlpb "github.com/vas-solutus/arca-network/api/control"
-	"github.com/vas-solutus/arca-network/pkg/control/transport"
+	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
 
-// Client is a client of the control API. It connects when it is used, and again
-// after the server was away.
-type Client struct {
-	controlpb.NetworkControlClient
-	conn *grpc.ClientConn
-}
+// Client is a client of the control API.
+type Client = client.Client
 
-// Dial returns a client of the server at a target, as transport.Dial takes it:
-// unix:///PATH, vsock://CID:PORT, tcp://HOST:PORT (with a TLS configuration), or
-// a socket of the VMM whose guest the server runs in. It does not connect yet.
+// Dial returns a client of the server at a target, as client.Dial does. What
+// needs nothing else of this package calls that.
 func Dial(target string, config *tls.Config, options ...grpc.DialOption) (*Client, error) {
-	options = append([]grpc.DialOption{
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return transport.Dial(ctx, target, config)
-		}),
-		// TLS, where there is any, is the dialer's.
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithAuthority("arca-network"),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepalivePing, Timeout: keepaliveTimeout}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
-		// So that a call which finds the server away waits for it, within its deadline.
-		grpc.WithDefaultServiceConfig(`{"methodConfig":[{"name":[{}],"waitForReady":true}]}`),
-	}, options...)
-	conn, err := grpc.NewClient("passthrough:///arca-network", options...)
-	if err != nil {
-		return nil, err
-	}
-	return &Client{NetworkControlClient: controlpb.NewNetworkControlClient(conn), conn: conn}, nil
+	return client.Dial(target, config, options...)
 }
-
-// Conn is the client's connection, for the services beside the control API.
-func (c *Client) Conn() *grpc.ClientConn { return c.conn }
-
-// Close ends the connection.
-func (c *Client) Close() error { return c.conn.Close() }

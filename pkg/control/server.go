@@ -24,6 +24,7 @@ import (
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	controlclient "github.com/vas-solutus/arca-network/pkg/control/client"
 	"github.com/vas-solutus/arca-network/pkg/health"
 )
 
@@ -53,16 +54,12 @@ type Options struct {
 
 // Limits. Whatever a client does, the server's memory is bounded.
 const (
-	// maxMessage holds a Sync of some 50,000 attachments.
-	maxMessage        = 32 << 20
 	maxConnections    = 1024
 	maxStreams        = 256 // of one connection
 	maxWatches        = 256
 	handshakeTimeout  = 10 * time.Second
 	cleanupTimeout    = 10 * time.Second
 	stopTimeout       = 5 * time.Second
-	keepalivePing     = time.Minute
-	keepaliveTimeout  = 20 * time.Second
 	keepaliveMinimum  = 10 * time.Second
 	defaultDeadline   = 30 * time.Second
 	syncDeadline      = 10 * time.Minute
@@ -188,10 +185,10 @@ func (s *Server) grpcServer() *grpc.Server {
 	g := grpc.NewServer(
 		grpc.ChainUnaryInterceptor(append(unaryInterceptors(s.options.Log), s.bounded)...),
 		grpc.ChainStreamInterceptor(streamInterceptors(s.options.Log)...),
-		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxRecvMsgSize(controlclient.MaxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepalivePing, Timeout: keepaliveTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: controlclient.KeepalivePing, Timeout: controlclient.KeepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinimum, PermitWithoutStream: true}),
 	)
 	controlpb.RegisterNetworkControlServer(g, s)

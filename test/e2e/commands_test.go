@@ -36,6 +36,7 @@ type world struct {
 	servers        []*nettest.Server
 	stream         []*exec.Cmd // of rate-start
 	streamTo       string
+	hidden         bool // the machine's /var/lib, by cnitool
 }
 
 // patience bounds every wait of a command.
@@ -270,6 +271,7 @@ func (w *world) pingStop(ts *testscript.TestScript, args []string) {
 
 // end takes down what a story that failed has left.
 func (w *world) end() {
+	w.showCache()
 	w.endStream()
 	for _, c := range []*exec.Cmd{w.pinger, w.daemon} {
 		if c != nil {

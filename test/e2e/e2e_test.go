@@ -35,6 +35,7 @@ func TestStories(t *testing.T) {
 			commands := w.commands()
 			maps.Copy(commands, w.traffic())
 			maps.Copy(commands, w.rates())
+			maps.Copy(commands, w.cni())
 			t.Run("story", func(t *testing.T) {
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},
@@ -48,6 +49,8 @@ func TestStories(t *testing.T) {
 						w.run = run
 						e.Setenv("PATH", bin+":"+e.Getenv("PATH"))
 						e.Setenv("RUN", run)
+						e.Setenv("CNI_PATH", bin)
+						e.Setenv("NETCONFPATH", filepath.Join(e.WorkDir, "net.d"))
 						e.Setenv("KUBECONFIG", w.kubeconfig())
 						e.Setenv("HOME", e.WorkDir)
 						e.Defer(w.end)
@@ -60,14 +63,19 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// build builds the programs as `make build` does.
+// build builds the programs as `make build` does, and CNI's own tool.
 func build(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", bin, "../../cmd/...")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
+	for _, args := range [][]string{
+		{"build", "-o", bin, "../../cmd/..."},
+		{"build", "-modfile", "../../hack/tools/go.mod", "-o", bin, "github.com/containernetworking/cni/cnitool"},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("building: %v\n%s", err, out)
+		}
 	}
 	return bin
 }
