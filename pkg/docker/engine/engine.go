@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -18,19 +19,27 @@ import (
 
 const dialTimeout = 5 * time.Second
 
-// Options say which engine it is.
+// Options say which engine it is and whose networks its containers are on.
 type Options struct {
 	// Address is the engine's socket: unix:///PATH, or PATH.
 	Address string
-	Log     logr.Logger
+	// Networks are ours.
+	Networks Networks
+	Log      logr.Logger
 }
 
-// Engine is a container engine behind its socket. It serves the engine's API.
+// Engine is a container engine behind its socket. It serves the engine's API,
+// with our networks.
 type Engine struct {
-	socket string
-	log    logr.Logger
-	client *http.Client
-	pass   *httputil.ReverseProxy
+	socket   string
+	networks Networks
+	log      logr.Logger
+	client   *http.Client
+	pass     *httputil.ReverseProxy
+	known    known
+
+	// shadows is held while one is made or removed.
+	shadows sync.Mutex
 }
 
 // New returns the engine at an address. It does not connect yet.
@@ -39,7 +48,7 @@ func New(o Options) (*Engine, error) {
 	if !strings.HasPrefix(socket, "/") {
 		return nil, fmt.Errorf("engine %q: not supported: give a socket, as unix:///PATH", o.Address)
 	}
-	e := &Engine{socket: socket, log: o.Log}
+	e := &Engine{socket: socket, networks: o.Networks, log: o.Log}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
 		// What the engine compresses, or does not, is the client's affair.

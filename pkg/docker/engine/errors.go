@@ -42,7 +42,7 @@ func (e *Engine) asError(err error) *Error {
 	var coded interface{ StatusCode() int }
 	switch {
 	case errors.As(err, &refusal):
-		return refusal
+		return &Error{refusal.Status, err.Error()}
 	case errors.As(err, &away):
 		return &Error{http.StatusServiceUnavailable, away.Error()}
 	case errors.As(err, &coded):

@@ -21,6 +21,12 @@ import (
 // patience bounds what a test waits for; nothing is expected to take it.
 const patience = 30 * time.Second
 
+// list is a fixed list of networks.
+type list []Network
+
+func (l list) Networks(context.Context) ([]Network, error)                { return l, nil }
+func (l list) Ports(context.Context, []string) (map[string][]Port, error) { return nil, nil }
+
 // serve serves HTTP on a socket of its own, and returns its path.
 func serve(t *testing.T, handler http.Handler) string {
 	t.Helper()
@@ -41,9 +47,9 @@ func serve(t *testing.T, handler http.Handler) string {
 }
 
 // inFront returns the socket of a proxy in front of an engine's socket.
-func inFront(t *testing.T, socket string) string {
+func inFront(t *testing.T, socket string, networks Networks) string {
 	t.Helper()
-	e, err := New(Options{Address: "unix://" + socket, Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1})})
+	e, err := New(Options{Address: "unix://" + socket, Networks: networks, Log: testr.NewWithOptions(t, testr.Options{Verbosity: 1})})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,12 @@ type action int
 const (
 	passOn action = iota
 	tunnelled
+	createContainer
+	inspectContainer
+	listContainers
+	startContainer
+	watchEvents
+	buildImage
 )
 
 // route is one form of requests. A container's name or ID is the pattern's
@@ -29,6 +35,12 @@ var (
 	version = regexp.MustCompile(`^/v[0-9][0-9.]*(/.*)$`)
 
 	routes = []route{
+		{http.MethodPost, regexp.MustCompile(`^/containers/create$`), createContainer},
+		{http.MethodGet, regexp.MustCompile(`^/containers/json$`), listContainers},
+		{http.MethodGet, regexp.MustCompile(`^/containers/(.+)/json$`), inspectContainer},
+		{http.MethodPost, regexp.MustCompile(`^/containers/(.+)/(?:start|restart)$`), startContainer},
+		{http.MethodGet, regexp.MustCompile(`^/events$`), watchEvents},
+		{http.MethodPost, regexp.MustCompile(`^/build$`), buildImage},
 		{http.MethodPost, regexp.MustCompile(`^/containers/(.+)/attach$`), tunnelled},
 		{http.MethodPost, regexp.MustCompile(`^/exec/(.+)/start$`), tunnelled},
 	}
@@ -41,11 +53,7 @@ func recognise(r *http.Request) (a action, container string) {
 		path = m[1]
 	}
 	for _, route := range routes {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet
-		}
-		if method != route.method {
+		if r.Method != route.method {
 			continue
 		}
 		if m := route.pattern.FindStringSubmatch(path); m != nil {

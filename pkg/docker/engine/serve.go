@@ -9,9 +9,21 @@ import (
 
 // ServeHTTP serves a request of Docker's API.
 func (e *Engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch what, _ := recognise(r); what {
+	switch what, container := recognise(r); what {
 	case tunnelled:
 		e.tunnel(w, r)
+	case createContainer:
+		e.create(w, r)
+	case inspectContainer:
+		e.inspect(w, r)
+	case listContainers:
+		e.list(w, r)
+	case startContainer:
+		e.start(w, r, container)
+	case watchEvents:
+		e.events(w, r)
+	case buildImage:
+		e.build(w, r)
 	default:
 		e.handOn(w, r)
 	}

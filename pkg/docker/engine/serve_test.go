@@ -23,7 +23,7 @@ func TestRequestIsUnchanged(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_ = json.NewEncoder(w).Encode(seen{r.RequestURI, r.Header.Get("X-Registry-Auth"), r.Header.Get("User-Agent"), string(body)})
 	}))
-	proxy := client(t, inFront(t, engine))
+	proxy := client(t, inFront(t, engine, list{}))
 	want := seen{"/v1.41/images/a%2Fb/push?tag=x;y&z=%zz", "abc", "Docker-Client/1", "{not json"}
 	request, err := http.NewRequest(http.MethodPost, "http://d"+want.URI, strings.NewReader(want.Body))
 	if err != nil {
@@ -56,7 +56,7 @@ func TestOutputIsNotHeldBack(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	}))
-	answer, err := client(t, inFront(t, engine)).Get("http://d/containers/c1/logs?follow=1")
+	answer, err := client(t, inFront(t, engine, list{})).Get("http://d/containers/c1/logs?follow=1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestUploadIsNotHeldBack(t *testing.T) {
 	}))
 	body, upload := io.Pipe()
 	go func() { fmt.Fprintln(upload, 0) }()
-	answer, err := client(t, inFront(t, engine)).Post("http://d/images/load", "application/x-tar", body)
+	answer, err := client(t, inFront(t, engine, list{})).Post("http://d/images/load", "application/x-tar", body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestUploadIsNotHeldBack(t *testing.T) {
 // Where no engine is, the answer names its socket; plain requests and streams alike.
 func TestEngineIsAway(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "nobody.sock")
-	proxy := client(t, inFront(t, socket))
+	proxy := client(t, inFront(t, socket, list{}))
 	for _, request := range []string{"GET /info", "POST /containers/c1/attach", "POST /exec/x/start", "GET /images/json"} {
 		method, path, _ := strings.Cut(request, " ")
 		r, err := http.NewRequest(method, "http://d"+path, nil)

@@ -40,7 +40,7 @@ func TestStreamIsHalfClosed(t *testing.T) {
 		{"session", session, strings.ReplaceAll(switching, "tcp", "h2c"), http.StatusSwitchingProtocols},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conn := dial(t, inFront(t, serve(t, upgraded(t, c.head, echo))))
+			conn := dial(t, inFront(t, serve(t, upgraded(t, c.head, echo)), list{}))
 			// The input follows the request at once: some of it is read ahead.
 			reader, answer := begin(t, conn, c.request+"early ")
 			if answer.StatusCode != c.status {
@@ -72,7 +72,7 @@ func TestOutputEndsBeforeInput(t *testing.T) {
 		data, _ := io.ReadAll(in)
 		received <- string(data)
 	}))
-	conn := dial(t, inFront(t, engine))
+	conn := dial(t, inFront(t, engine, list{}))
 	reader, _ := begin(t, conn, attach)
 	if got, err := io.ReadAll(reader); err != nil || string(got) != "bye" {
 		t.Fatalf("got %q, %v", got, err)
@@ -93,7 +93,7 @@ func TestClientGoes(t *testing.T) {
 		_, _ = io.Copy(io.Discard, in) // its input ends, as it does by half-close
 		gone <- hungUp(conn)
 	}))
-	conn := dial(t, inFront(t, engine))
+	conn := dial(t, inFront(t, engine, list{}))
 	begin(t, conn, attach)
 	_ = conn.Close()
 	select {
@@ -109,7 +109,7 @@ func TestClientGoes(t *testing.T) {
 // The engine goes: the client's stream ends, although the client sends nothing.
 func TestEngineGoes(t *testing.T) {
 	engine := serve(t, upgraded(t, switching, func(*net.UnixConn, io.Reader) {}))
-	conn := dial(t, inFront(t, engine))
+	conn := dial(t, inFront(t, engine, list{}))
 	reader, _ := begin(t, conn, attach)
 	if _, err := io.ReadAll(reader); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestStreamIsRefused(t *testing.T) {
 		w.WriteHeader(http.StatusConflict)
 		_, _ = io.WriteString(w, refusal)
 	}))
-	conn := dial(t, inFront(t, engine))
+	conn := dial(t, inFront(t, engine, list{}))
 	for range 2 {
 		_, answer := begin(t, conn, attach)
 		body, err := io.ReadAll(answer.Body)
