@@ -52,10 +52,16 @@ func (t translation) knows(containers []object) bool {
 	return true
 }
 
-// networksOf are the ids of our networks that running containers are on.
+// networksOf are the ids of our networks that running containers are on, but for
+// those that are known to publish nothing.
 func (t translation) networksOf(containers []object) []string {
 	var out []string
 	for _, c := range containers {
+		host := c.part("HostConfig")
+		if bindings, err := host.index("PortBindings"); err == nil && bindings >= 0 && // lists do not have it
+			len(host.part("PortBindings")) == 0 && string(host.get("PublishAllPorts")) != "true" {
+			continue
+		}
 		for _, m := range c.part("NetworkSettings").part("Networks") {
 			s, ok := t.shadow(m.name)
 			if ok && endpointOf(m.value) != "" && !slices.Contains(out, s.network) {
@@ -64,6 +70,14 @@ func (t translation) networksOf(containers []object) []string {
 		}
 	}
 	return out
+}
+
+// hasOn tells whether a container runs on one of our networks.
+func (t translation) hasOn(c object) bool {
+	return slices.ContainsFunc(c.part("NetworkSettings").part("Networks"), func(m member) bool {
+		_, ok := t.shadow(m.name)
+		return ok && endpointOf(m.value) != ""
+	})
 }
 
 func endpointOf(settings json.RawMessage) string {
@@ -77,6 +91,7 @@ func (t translation) inspected(c object) object {
 	c = slices.Clone(c)
 	host, settings := c.part("HostConfig"), c.part("NetworkSettings")
 	networks, ports, nameServer := t.networks(settings.part("Networks"))
+	exposed := c.part("Config").part("ExposedPorts")
 	if host != nil {
 		t.mode(&host)
 		if nameServer != "" && slices.Equal(host.texts("Dns"), []string{nameServer}) {
@@ -87,8 +102,8 @@ func (t translation) inspected(c object) object {
 	if settings != nil && networks != nil {
 		settings.set("Networks", networks.encode())
 		settings.likeBridge(networks)
-		if len(ports) > 0 {
-			settings.set("Ports", encode(portMap(ports, c.part("Config").part("ExposedPorts"))))
+		if len(ports) > 0 || len(exposed) > 0 && t.hasOn(c) {
+			settings.set("Ports", encode(portMap(ports, exposed)))
 		}
 		c.set("NetworkSettings", settings.encode())
 	}

@@ -35,7 +35,7 @@ func TestAnswersAreTranslated(t *testing.T) {
 			"inspected", false,
 			`{"Id":"1","New":{"b":1,"a":2},"Config":{"ExposedPorts":{"80/tcp":{},"443/tcp":{}}},"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["10.88.0.1"]},
 			"NetworkSettings":{"Ports":{},"IPAddress":"","Networks":{"arca-a11111111111":{"NetworkID":"51` + web[2:] + `","EndpointID":"e1","IPAddress":"10.88.0.2","GlobalIPv6Address":"fd00::2",
-			"DriverOpts":{"x":"y","network.arca.dev/container-name":"c1","network.arca.dev/name-server":"10.88.0.1"}}}}}`,
+			"DriverOpts":{"x":"y","network.arca.dev/hostname":"c1","network.arca.dev/name-server":"10.88.0.1"}}}}}`,
 			`{"Id":"1","New":{"b":1,"a":2},"Config":{"ExposedPorts":{"80/tcp":{},"443/tcp":{}}},"HostConfig":{"NetworkMode":"web","Dns":[]},
 			"NetworkSettings":{"Ports":{"443/tcp":null,"53/udp":[{"HostIp":"127.0.0.1","HostPort":"53"}],"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}]},
 			"IPAddress":"","Networks":{"web":{"NetworkID":"` + web + `","EndpointID":"e1","IPAddress":"10.88.0.2","GlobalIPv6Address":"fd00::2","DriverOpts":{"x":"y"}}}}}`,

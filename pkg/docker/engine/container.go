@@ -35,7 +35,6 @@ type containerState struct {
 		Running bool
 		Pid     int
 	}
-	HostConfig      struct{ NetworkMode string }
 	NetworkSettings struct {
 		SandboxKey string
 		Networks   map[string]json.RawMessage
@@ -115,54 +114,6 @@ func ownName(names []string) string {
 		}
 	}
 	return ""
-}
-
-// Connect connects a container to a network, with endpoint settings as the API
-// has them (none: null). One that runs has its interface when Connect returns.
-func (e *Engine) Connect(ctx context.Context, n Network, container string, settings json.RawMessage) error {
-	name, err := e.knownBy(ctx, n)
-	if err != nil {
-		return err
-	}
-	if len(settings) == 0 || string(settings) == "null" {
-		settings = json.RawMessage("{}")
-	}
-	c, err := e.Container(ctx, container)
-	if err != nil {
-		return e.inOurNames(err)
-	}
-	if n.Name == bridge {
-		if said := onBridge(settings); said != "" {
-			return &Error{http.StatusBadRequest, said}
-		}
-	}
-	if asked, _, err := parseObject(settings); err == nil {
-		settings = tell(asked, c.ID, c.Name).encode()
-	}
-	return e.inOurNames(e.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(name)+"/connect", nil,
-		object{{"Container", encode(c.ID)}, {"EndpointConfig", settings}}.encode(), nil))
-}
-
-// Disconnect disconnects a container from a network. By force also one that the
-// engine does not have any more.
-func (e *Engine) Disconnect(ctx context.Context, n Network, container string, force bool) error {
-	name := shadowName(n.ID)
-	switch n.Driver {
-	case "host":
-		name = "host"
-	case "null":
-		name = "none"
-	}
-	return e.inOurNames(e.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(name)+"/disconnect", nil,
-		map[string]any{"Container": container, "Force": force}, nil))
-}
-
-// inOurNames is the engine's refusal in our names.
-func (e *Engine) inOurNames(err error) error {
-	if refusal, ok := err.(*Error); ok {
-		return &Error{refusal.Status, translation{shadows: e.known.all()}.text(refusal.Message)}
-	}
-	return err
 }
 
 // ID names the engine for as long as it keeps its networks.

@@ -13,15 +13,18 @@ import (
 
 // Options of an endpoint that are told to the driver, and to nobody else.
 const (
-	optionContainer     = "network.arca.dev/container"
-	optionContainerName = "network.arca.dev/container-name"
-	optionAliases       = "network.arca.dev/aliases"
+	optionContainer = "network.arca.dev/container-id"
+	optionHostname  = "network.arca.dev/hostname"
+	optionAliases   = "network.arca.dev/aliases"
+	// optionMAC is the MAC address that was asked for. The engine keeps it, but
+	// does not tell it of a container that was stopped.
+	optionMAC = "network.arca.dev/mac-address"
 	// optionNameServer is the name server that a container was given because it
 	// named none.
 	optionNameServer = "network.arca.dev/name-server"
 )
 
-var ownOptions = []string{optionContainer, optionContainerName, optionAliases, optionNameServer}
+var ownOptions = []string{optionContainer, optionHostname, optionAliases, optionMAC, optionNameServer}
 
 // creation is a request to create a container.
 type creation struct {
@@ -206,10 +209,13 @@ func tell(settings object, container, name string) object {
 	settings = slices.Clone(settings)
 	settings.drop("NetworkID")
 	options := settings.options()
+	if mac := settings.text("MacAddress"); mac != "" {
+		options.put(optionMAC, mac)
+	}
 	for option, value := range map[string]string{
-		optionContainer:     container,
-		optionContainerName: name,
-		optionAliases:       strings.Join(settings.texts("Aliases"), ","),
+		optionContainer: container,
+		optionHostname:  name,
+		optionAliases:   strings.Join(settings.texts("Aliases"), ","),
 	} {
 		options.put(option, value)
 	}

@@ -15,9 +15,9 @@ import (
 
 // testNetworks are those of most tests; the second's id begins as the first's.
 var testNetworks = list{
-	{ID: "b0" + strings.Repeat("0", 62), Name: "bridge", Driver: "bridge", Subnets: []Subnet{{"172.17.0.0/16", "172.17.0.1"}}},
-	{ID: "a1" + strings.Repeat("1", 62), Name: "web", Driver: "bridge", Subnets: []Subnet{{"10.88.0.0/24", "10.88.0.1"}}},
-	{ID: "a2" + strings.Repeat("2", 62), Name: "db", Driver: "bridge"},
+	{ID: "b0" + strings.Repeat("0", 62), Name: "bridge", Object: "bridge-object", Driver: "bridge", Subnets: []Subnet{{"172.17.0.0/16", "172.17.0.1"}}},
+	{ID: "a1" + strings.Repeat("1", 62), Name: "web", Object: "web-object", Driver: "bridge", Subnets: []Subnet{{"10.88.0.0/24", "10.88.0.1"}}},
+	{ID: "a2" + strings.Repeat("2", 62), Name: "db", Object: "db-object", Driver: "bridge"},
 	{ID: "c3" + strings.Repeat("3", 62), Name: "host", Driver: "host"},
 	{ID: "d4" + strings.Repeat("4", 62), Name: "none", Driver: "null"},
 }
@@ -51,28 +51,28 @@ func TestCreationIsPlaced(t *testing.T) {
 		{
 			"nothing said", `{"Image":"i"}`,
 			`{"Image":"i","HostConfig":{"NetworkMode":"arca-b00000000000","Dns":["172.17.0.1"]},` +
-				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/container-name":"c1","network.arca.dev/name-server":"172.17.0.1"}}}}}`,
+				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/name-server":"172.17.0.1"}}}}}`,
 		},
 		{
 			"default, and what nobody here knows stays",
 			`{"Image":"<i>","Big":12345678901234567890,"HostConfig":{"Memory":1e3,"NetworkMode":"default","Dns":["9.9.9.9"],"New":{"a":[1]}},"NetworkingConfig":null}`,
 			`{"Image":"<i>","Big":12345678901234567890,"HostConfig":{"Memory":1e3,"NetworkMode":"arca-b00000000000","Dns":["9.9.9.9"],"New":{"a":[1]}},` +
-				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/container-name":"c1"}}}}}`,
+				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/hostname":"c1"}}}}}`,
 		},
 		{
 			"by name, with all there is of an endpoint",
 			`{"HostConfig":{"NetworkMode":"web","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"web":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","NetworkID":"a1","DriverOpts":{"x":"y"},"GwPriority":7}}}}`,
-			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","DriverOpts":{"x":"y","network.arca.dev/aliases":"a,b","network.arca.dev/container-name":"c1"},"GwPriority":7}}}}`,
+			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","DriverOpts":{"x":"y","network.arca.dev/aliases":"a,b","network.arca.dev/hostname":"c1","network.arca.dev/mac-address":"02:42:00:00:00:09"},"GwPriority":7}}}}`,
 		},
 		{
 			"by the beginning of an id, on two networks",
 			`{"HostConfig":{"NetworkMode":"a11","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"a11":null,"db":{}}}}`,
-			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"DriverOpts":{"network.arca.dev/container-name":"c1"}},"arca-a22222222222":{"DriverOpts":{"network.arca.dev/container-name":"c1"}}}}}`,
+			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"DriverOpts":{"network.arca.dev/hostname":"c1"}},"arca-a22222222222":{"DriverOpts":{"network.arca.dev/hostname":"c1"}}}}}`,
 		},
 		{
 			"in another case, as decoders take it",
 			`{"hostconfig":{"networkmode":"web","dns":["9.9.9.9"]}}`,
-			`{"hostconfig":{"networkmode":"arca-a11111111111","dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"DriverOpts":{"network.arca.dev/container-name":"c1"}}}}}`,
+			`{"hostconfig":{"networkmode":"arca-a11111111111","dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"DriverOpts":{"network.arca.dev/hostname":"c1"}}}}}`,
 		},
 		{
 			"by the id of host", `{"HostConfig":{"NetworkMode":"c3"},"NetworkingConfig":{}}`,
@@ -80,7 +80,7 @@ func TestCreationIsPlaced(t *testing.T) {
 		},
 		{
 			"links of the default network", `{"HostConfig":{"Links":["db:database"],"Dns":["9.9.9.9"]}}`,
-			`{"HostConfig":{"Links":["db:database"],"Dns":["9.9.9.9"],"NetworkMode":"arca-b00000000000"},"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/container-name":"c1"},"Links":["db:database"]}}}}`,
+			`{"HostConfig":{"Links":["db:database"],"Dns":["9.9.9.9"],"NetworkMode":"arca-b00000000000"},"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/hostname":"c1"},"Links":["db:database"]}}}}`,
 		},
 		{
 			"a network that is not there, and what follows the object",

@@ -37,9 +37,14 @@ type Engine struct {
 	client   *http.Client
 	pass     *httputil.ReverseProxy
 	known    known
+	// driver and ipam are the drivers of shadows: tests of what does not depend
+	// on them have the engine's own.
+	driver, ipam string
 
 	// shadows is held while one is made or removed.
 	shadows sync.Mutex
+	// surplus has an element while there may be shadows to remove.
+	surplus chan struct{}
 }
 
 // New returns the engine at an address. It does not connect yet.
@@ -48,7 +53,7 @@ func New(o Options) (*Engine, error) {
 	if !strings.HasPrefix(socket, "/") {
 		return nil, fmt.Errorf("engine %q: not supported: give a socket, as unix:///PATH", o.Address)
 	}
-	e := &Engine{socket: socket, networks: o.Networks, log: o.Log}
+	e := &Engine{socket: socket, networks: o.Networks, log: o.Log, driver: driverName, ipam: driverName, surplus: make(chan struct{}, 1)}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
 		// What the engine compresses, or does not, is the client's affair.

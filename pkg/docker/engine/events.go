@@ -9,71 +9,123 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
-	"net/url"
+	"strings"
+	"sync"
 )
 
 // maxEvent bounds one event. The largest have all labels of a container in them.
 const maxEvent = 4 << 20
 
-// events serves the engine's events but those of shadows.
-func (e *Engine) events(w http.ResponseWriter, r *http.Request) {
-	r.Header.Del("Accept-Encoding")
-	proxy := *e.pass
-	proxy.ModifyResponse = func(answer *http.Response) error {
-		if answer.StatusCode == http.StatusOK {
-			answer.Body = newOthersEvents(answer.Body)
-			answer.ContentLength = -1
-			answer.Header.Del("Content-Length")
-		}
-		return nil
-	}
-	proxy.ServeHTTP(w, r)
-}
-
-// Events calls each for the engine's events, but those of shadows, until the
-// query's end, the context's or an error of each.
-func (e *Engine) Events(ctx context.Context, query url.Values, each func(event json.RawMessage) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+engineHost+"/events?"+query.Encode(), nil)
+// events serves the engine's events but those of shadows, and in between those
+// of the networks. The engine's end is the end: a client comes again.
+func (e *Engine) events(w http.ResponseWriter, r *http.Request, networks http.Handler) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+engineHost+r.URL.RequestURI(), nil)
 	if err != nil {
-		return err
+		e.refuse(w, r, err)
+		return
 	}
+	request.Header = r.Header.Clone()
+	request.Header.Del("Accept-Encoding")
 	answer, err := e.client.Do(request)
 	if err != nil {
-		return err
+		e.refuse(w, r, err)
+		return
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		data, err := readAnswer(answer.Body)
-		if err != nil {
-			return err
-		}
-		return refusalOf(answer.StatusCode, data)
+		passAnswer(w, answer)
+		return
 	}
-	events := newOthersEvents(answer.Body)
-	for events.next() {
-		if err := each(bytes.Clone(events.event())); err != nil {
-			return err
+	maps.Copy(w.Header(), answer.Header)
+	w.WriteHeader(http.StatusOK)
+	out := &lines{to: w, controller: http.NewResponseController(w)}
+	if out.controller.Flush() != nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		own := &ownEvents{out: out, header: http.Header{}}
+		networks.ServeHTTP(own, r.WithContext(ctx))
+		if own.refused != 0 {
+			e.log.V(1).Info("The events of networks are missing in a stream", "query", r.URL.RawQuery, "status", own.refused)
+		}
+	}()
+	for events := newOthersEvents(answer.Body); events.next(); {
+		if out.write(events.record()) != nil {
+			break
 		}
 	}
-	return events.lines.Err()
+	if r.URL.Query().Get("until") == "" {
+		cancel()
+	}
+	<-done
 }
+
+// lines writes events of several sources, each as one.
+type lines struct {
+	sync.Mutex
+	to         io.Writer
+	controller *http.ResponseController
+}
+
+func (l *lines) write(line []byte) error {
+	l.Lock()
+	defer l.Unlock()
+	if _, err := l.to.Write(line); err != nil {
+		return err
+	}
+	return l.controller.Flush()
+}
+
+// ownEvents takes the events of networks as they are answered.
+type ownEvents struct {
+	out     *lines
+	header  http.Header
+	refused int
+	begun   []byte
+}
+
+func (o *ownEvents) Header() http.Header { return o.header }
+
+func (o *ownEvents) WriteHeader(status int) {
+	if status != http.StatusOK {
+		o.refused = status
+	}
+}
+
+func (o *ownEvents) Write(p []byte) (int, error) {
+	if o.refused != 0 {
+		return len(p), nil
+	}
+	o.begun = append(o.begun, p...)
+	if end := bytes.LastIndexByte(o.begun, '\n') + 1; end > 0 {
+		if err := o.out.write(o.begun[:end]); err != nil {
+			return 0, err
+		}
+		o.begun = append(o.begun[:0], o.begun[end:]...)
+	}
+	return len(p), nil
+}
+
+// FlushError is there for who flushes; each event is flushed anyway.
+func (o *ownEvents) FlushError() error { return nil }
 
 // othersEvents are the events of a stream that are not of shadows, one a line.
-type othersEvents struct {
-	io.Closer
-	lines *bufio.Scanner
-	rest  []byte
-}
+type othersEvents struct{ lines *bufio.Scanner }
 
-func newOthersEvents(body io.ReadCloser) *othersEvents {
+func newOthersEvents(body io.Reader) othersEvents {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxEvent)
-	return &othersEvents{Closer: body, lines: lines}
+	return othersEvents{lines}
 }
 
 // next moves on to the next event.
-func (o *othersEvents) next() bool {
+func (o othersEvents) next() bool {
 	for o.lines.Scan() {
 		if len(o.event()) > 0 && !ofShadow(o.event()) {
 			return true
@@ -83,30 +135,17 @@ func (o *othersEvents) next() bool {
 }
 
 // event is the event itself: newer versions of the API can put a separator before it.
-func (o *othersEvents) event() []byte { return bytes.Trim(o.lines.Bytes(), "\x1e \r") }
+func (o othersEvents) event() []byte { return bytes.Trim(o.lines.Bytes(), "\x1e \r") }
 
-// Read reads the stream with its separators.
-func (o *othersEvents) Read(p []byte) (int, error) {
-	if len(o.rest) == 0 {
-		if !o.next() {
-			if err := o.lines.Err(); err != nil {
-				return 0, err
-			}
-			return 0, io.EOF
-		}
-		o.rest = append(o.lines.Bytes(), '\n')
-	}
-	n := copy(p, o.rest)
-	o.rest = o.rest[n:]
-	return n, nil
-}
+// record is the event with its separators.
+func (o othersEvents) record() []byte { return append(bytes.Clone(o.lines.Bytes()), '\n') }
 
-// ofShadow tells whether an event is about one of the driver's networks. Who
-// serves the networks tells of those.
+// ofShadow tells whether an event is about a shadow. Who serves the networks
+// tells of what happens to them.
 func ofShadow(event []byte) bool {
 	var e struct {
 		Type  string
 		Actor struct{ Attributes map[string]string }
 	}
-	return json.Unmarshal(event, &e) == nil && e.Type == "network" && e.Actor.Attributes["type"] == driver
+	return json.Unmarshal(event, &e) == nil && e.Type == "network" && strings.HasPrefix(e.Actor.Attributes["name"], shadowPrefix)
 }

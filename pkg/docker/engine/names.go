@@ -17,7 +17,7 @@ type Networks interface {
 	Networks(ctx context.Context) ([]Network, error)
 	// Ports are the published ports of the endpoints on some networks, by the
 	// engine's id of the endpoint.
-	Ports(ctx context.Context, networks []string) (map[string][]Port, error)
+	Ports(ctx context.Context, on []Network) (map[string][]Port, error)
 }
 
 // ours lists our networks.
@@ -40,7 +40,10 @@ func oursAway(err error) error {
 
 // Network is one of our networks.
 type Network struct {
+	// ID and Name are those of Docker's API.
 	ID, Name string
+	// Object is the network's id in the control API.
+	Object string
 	// Driver is "host" and "null" for the two that the engine has itself.
 	Driver     string
 	Subnets    []Subnet

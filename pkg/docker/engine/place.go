@@ -18,26 +18,36 @@ const maxBody = 32 << 20
 
 // create serves a request to create a container: on the shadows of its networks.
 func (e *Engine) create(w http.ResponseWriter, r *http.Request) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	data, err := readBody(w, r)
+	if err == nil {
+		data, err = e.placed(r.Context(), r.URL.Query().Get("name"), data)
+	}
 	if err != nil {
-		var long *http.MaxBytesError
-		if errors.As(err, &long) {
-			err = &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is longer than %d bytes", maxBody)}
-		} else {
-			err = &Error{http.StatusBadRequest, "reading the request: " + err.Error()}
-		}
 		e.refuse(w, r, err)
 		return
 	}
-	if data, err = e.placed(r.Context(), r.URL.Query().Get("name"), data); err != nil {
-		e.refuse(w, r, err)
-		return
+	replaceBody(r, data)
+	e.handOnTo(w, r, nil)
+}
+
+// readBody reads a request whose body is rewritten.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var long *http.MaxBytesError
+	switch {
+	case errors.As(err, &long):
+		return nil, &Error{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is longer than %d bytes", maxBody)}
+	case err != nil:
+		return nil, &Error{http.StatusBadRequest, "reading the request: " + err.Error()}
 	}
+	return data, nil
+}
+
+func replaceBody(r *http.Request, data []byte) {
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	r.ContentLength = int64(len(data))
 	r.TransferEncoding = nil
 	r.Header.Del("Content-Length")
-	e.handOnTo(w, r, nil)
 }
 
 // placed returns a request's body with the shadows of its networks, which it makes.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -172,6 +173,8 @@ func (e *Engine) translation(ctx context.Context, containers []object) (translat
 	if err != nil {
 		return t, err
 	}
+	ids := t.networksOf(containers)
+	var on []Network
 	for _, n := range networks {
 		switch n.Driver {
 		case "host":
@@ -179,8 +182,11 @@ func (e *Engine) translation(ctx context.Context, containers []object) (translat
 		case "null":
 			t.predefined["none"] = n.ID
 		}
+		if slices.Contains(ids, n.ID) {
+			on = append(on, n)
+		}
 	}
-	if on := t.networksOf(containers); len(on) > 0 {
+	if len(on) > 0 {
 		if t.ports, err = e.networks.Ports(ctx, on); err != nil {
 			return t, oursAway(err)
 		}

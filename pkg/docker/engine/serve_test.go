@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/go-logr/logr/testr"
 )
 
 // A path, a query and headers arrive as they were sent, also where they are odd.
@@ -100,7 +102,7 @@ func TestUploadIsNotHeldBack(t *testing.T) {
 func TestEngineIsAway(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "nobody.sock")
 	proxy := client(t, inFront(t, socket, list{}))
-	for _, request := range []string{"GET /info", "POST /containers/c1/attach", "POST /exec/x/start", "GET /images/json"} {
+	for _, request := range []string{"GET /volumes", "POST /containers/c1/attach", "POST /exec/x/start", "GET /images/json"} {
 		method, path, _ := strings.Cut(request, " ")
 		r, err := http.NewRequest(method, "http://d"+path, nil)
 		if err != nil {
@@ -115,6 +117,27 @@ func TestEngineIsAway(t *testing.T) {
 		_ = answer.Body.Close()
 		if err != nil || answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.Message, "unix://"+socket) {
 			t.Errorf("%s: %d %q %v", request, answer.StatusCode, got.Message, err)
+		}
+	}
+}
+
+// Who serves the networks says what is there while the engine is away.
+func TestNetworksWithoutEngine(t *testing.T) {
+	e, err := New(Options{Address: filepath.Join(t.TempDir(), "nobody.sock"), Networks: list{}, Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "own") })
+	proxy := client(t, serve(t, e.InFrontOf(own)))
+	for _, path := range []string{"/_ping", "/v1.41/version", "/info", "/networks", "/v1.41/networks/n1"} {
+		answer, err := proxy.Get("http://d" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if string(body) != "own" {
+			t.Errorf("%s: %d %s", path, answer.StatusCode, body)
 		}
 	}
 }

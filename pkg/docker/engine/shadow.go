@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	// driver is the network and IPAM driver of shadow networks.
-	driver = "arca"
+	// driverName is the network and IPAM driver of shadow networks.
+	driverName = "arca"
 	// optionNetwork names the network that a shadow stands for, to both drivers.
 	optionNetwork = "network.arca.dev/network"
-	// labelName keeps that network's name, for containers that outlive it.
+	// labelID and labelName keep that network's id and name in Docker's API, for
+	// containers that outlive it.
+	labelID   = "network.arca.dev/id"
 	labelName = "network.arca.dev/name"
 	// shadowPrefix begins the name of a shadow.
 	shadowPrefix = "arca-"
@@ -53,13 +55,13 @@ type engineNetwork struct {
 }
 
 func (n engineNetwork) shadow() (shadow, bool) {
-	of := n.Options[optionNetwork]
+	of := n.Labels[labelID]
 	return shadow{id: n.ID, name: n.Name, network: of, label: n.Labels[labelName]},
-		n.Driver == driver && of != "" && strings.HasPrefix(n.Name, shadowPrefix)
+		of != "" && n.Options[optionNetwork] != "" && strings.HasPrefix(n.Name, shadowPrefix)
 }
 
 // shadowRequest is the request that makes a network's shadow.
-func shadowRequest(n Network) map[string]any {
+func shadowRequest(n Network, driver, ipam string) map[string]any {
 	config := []map[string]string{}
 	for _, s := range n.Subnets {
 		c := map[string]string{"Subnet": s.CIDR}
@@ -68,7 +70,7 @@ func shadowRequest(n Network) map[string]any {
 		}
 		config = append(config, c)
 	}
-	option := map[string]string{optionNetwork: n.ID}
+	option := map[string]string{optionNetwork: n.Object}
 	return map[string]any{
 		"Name":           shadowName(n.ID),
 		"CheckDuplicate": true, // engines before API 1.44 allow two of one name
@@ -76,8 +78,8 @@ func shadowRequest(n Network) map[string]any {
 		"EnableIPv6":     n.EnableIPv6,
 		"Internal":       n.Internal,
 		"Options":        option,
-		"IPAM":           map[string]any{"Driver": driver, "Options": option, "Config": config},
-		"Labels":         map[string]string{labelName: n.Name},
+		"IPAM":           map[string]any{"Driver": ipam, "Options": option, "Config": config},
+		"Labels":         map[string]string{labelID: n.ID, labelName: n.Name},
 	}
 }
 
@@ -113,7 +115,7 @@ func (k *known) replace(list []shadow) {
 // lookAtShadows asks the engine for all shadows.
 func (e *Engine) lookAtShadows(ctx context.Context) ([]shadow, error) {
 	var list []engineNetwork
-	if err := e.call(ctx, http.MethodGet, "/networks", filters("driver", driver), nil, &list); err != nil {
+	if err := e.call(ctx, http.MethodGet, "/networks", filters("driver", e.driver), nil, &list); err != nil {
 		return nil, fmt.Errorf("listing the engine's networks: %w", err)
 	}
 	var out []shadow
@@ -133,7 +135,7 @@ func (e *Engine) shadowOf(ctx context.Context, n Network) (shadow, error) {
 	name := shadowName(n.ID)
 	s, err := e.shadowNamed(ctx, name)
 	if isNotFound(err) {
-		if err := e.call(ctx, http.MethodPost, "/networks/create", nil, shadowRequest(n), nil); err != nil {
+		if err := e.call(ctx, http.MethodPost, "/networks/create", nil, shadowRequest(n, e.driver, e.ipam), nil); err != nil {
 			// Whatever the engine says: to a client that makes a container, "not found" is its image.
 			return s, &Error{http.StatusInternalServerError, fmt.Sprintf("making network %s in the engine: %v", name, err)}
 		}
@@ -166,45 +168,4 @@ func (e *Engine) shadowNamed(ctx context.Context, name string) (shadow, error) {
 func isNotFound(err error) bool {
 	var refusal *Error
 	return errors.As(err, &refusal) && refusal.Status == http.StatusNotFound
-}
-
-// Sweep removes the shadows of networks that are gone, where no container is on
-// them, started or not. It is for when a network was removed, and for the start.
-func (e *Engine) Sweep(ctx context.Context) error {
-	e.shadows.Lock()
-	defer e.shadows.Unlock()
-	shadows, err := e.lookAtShadows(ctx)
-	if err != nil || len(shadows) == 0 {
-		return err
-	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return err
-	}
-	there := map[string]bool{}
-	for _, n := range networks {
-		there[n.ID] = true
-	}
-	var failed []error
-	for _, s := range shadows {
-		if there[s.network] {
-			continue
-		}
-		query := filters("network", s.name)
-		query.Set("all", "1")
-		var containers []struct{ ID string }
-		if err := e.call(ctx, http.MethodGet, "/containers/json", query, nil, &containers); err != nil {
-			return fmt.Errorf("listing the containers on network %s: %w", s.name, err)
-		}
-		if len(containers) > 0 {
-			continue
-		}
-		if err := e.call(ctx, http.MethodDelete, "/networks/"+s.id, nil, nil, nil); err != nil && !isNotFound(err) {
-			failed = append(failed, fmt.Errorf("removing network %s from the engine: %w", s.name, err))
-		}
-	}
-	if _, err := e.lookAtShadows(ctx); err != nil {
-		failed = append(failed, err)
-	}
-	return errors.Join(failed...)
 }

@@ -5,25 +5,27 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 )
 
-// start serves the start of a container, or its restart. Where it fails for a
-// network that the engine does not have any more, that is made again.
+// start serves the start of a container, or its restart. Before it the engine
+// has all networks of the container, and the driver is told whose they are.
 func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string) {
-	if err := e.mend(r.Context(), container); err != nil {
+	if err := e.prepare(r.Context(), container); err != nil {
 		e.refuse(w, r, err)
 		return
 	}
 	e.handOnTo(w, r, nil)
 }
 
-// mend makes the shadows again that a container is on and that the engine has
-// lost, so that it can be started. The engine remembers a network by its id.
-func (e *Engine) mend(ctx context.Context, container string) error {
+// prepare makes a container ready that does not run. What its driver is told of
+// it is not known when it is created, and its name may have changed since.
+func (e *Engine) prepare(ctx context.Context, container string) error {
 	var c containerState
 	if err := e.call(ctx, http.MethodGet, "/containers/"+url.PathEscape(container)+"/json", nil, nil, &c); err != nil {
 		if isNotFound(err) {
@@ -45,16 +47,16 @@ func (e *Engine) mend(ctx context.Context, container string) error {
 			t := translation{shadows: e.known.all()}
 			return &Error{http.StatusNotFound, "network " + t.text(name) + " not found"}
 		}
-		if err := e.reconnect(ctx, c, name, networks[i]); err != nil {
+		if err := e.prepareOn(ctx, c, name, networks[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// reconnect connects a container anew to a shadow that is not the one it was
-// connected to.
-func (e *Engine) reconnect(ctx context.Context, c containerState, name string, n Network) error {
+// prepareOn prepares a container's endpoint on one shadow. Settings of an
+// endpoint cannot be changed, so it is made anew where they have to.
+func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) error {
 	s, err := e.shadowOf(ctx, n)
 	if err != nil {
 		return err
@@ -63,27 +65,49 @@ func (e *Engine) reconnect(ctx context.Context, c containerState, name string, n
 	if err != nil {
 		settings = object{}
 	}
-	if was := settings.text("NetworkID"); was == "" || was == s.id {
+	was := settings.text("NetworkID")
+	told := tell(wanted(settings), c.ID, strings.TrimPrefix(c.Name, "/"))
+	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
 		return nil
 	}
-	e.log.Info("Connecting a container anew: the engine had lost its network", "container", c.ID, "network", n.ID)
 	if err := e.call(ctx, http.MethodPost, "/networks/"+name+"/disconnect", nil, map[string]any{"Container": c.ID, "Force": true}, nil); err != nil {
 		return err
 	}
-	return e.call(ctx, http.MethodPost, "/networks/"+name+"/connect", nil, object{
-		{"Container", encode(c.ID)}, {"EndpointConfig", wanted(settings).encode()},
+	// A client that has gone does not leave its container without a network.
+	return e.call(context.WithoutCancel(ctx), http.MethodPost, "/networks/"+name+"/connect", nil, object{
+		{"Container", encode(c.ID)}, {"EndpointConfig", told.encode()},
 	}.encode(), nil)
 }
 
+// sameOptions compares options, in any order.
+func sameOptions(a, b object) bool {
+	as, bs := map[string]string{}, map[string]string{}
+	for _, m := range a {
+		as[m.name] = string(m.value)
+	}
+	for _, m := range b {
+		bs[m.name] = string(m.value)
+	}
+	return maps.Equal(as, bs)
+}
+
 // wanted is the part of endpoint settings that says what is wanted; the rest
-// says what was.
+// says what was. Aliases are those of the person: the engine adds its own.
 func wanted(settings object) object {
 	var out object
 	for _, m := range settings {
-		for _, name := range []string{"IPAMConfig", "Links", "Aliases", "MacAddress", "DriverOpts", "GwPriority"} {
-			if strings.EqualFold(m.name, name) && string(m.value) != `""` {
-				out = append(out, m)
-			}
+		if slices.Contains([]string{"IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority"}, m.name) {
+			out = append(out, m)
+		}
+	}
+	for _, o := range settings.options() {
+		switch o.name {
+		case optionMAC:
+			out.set("MacAddress", o.value)
+		case optionAliases:
+			var aliases string
+			_ = json.Unmarshal(o.value, &aliases)
+			out.set("Aliases", encode(strings.Split(aliases, ",")))
 		}
 	}
 	return out
