@@ -1,0 +1,114 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// start serves the start of a container, or its restart. Before it the engine
+// has all networks of the container, and the driver is told whose they are.
+func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string) {
+	if err := e.prepare(r.Context(), container); err != nil {
+		e.refuse(w, r, err)
+		return
+	}
+	e.handOnTo(w, r, nil)
+}
+
+// prepare makes a container ready that does not run. What its driver is told of
+// it is not known when it is created, and its name may have changed since.
+func (e *Engine) prepare(ctx context.Context, container string) error {
+	var c containerState
+	if err := e.call(ctx, http.MethodGet, "/containers/"+url.PathEscape(container)+"/json", nil, nil, &c); err != nil {
+		if isNotFound(err) {
+			return nil // the engine says so itself
+		}
+		return err
+	}
+	names := c.shadows()
+	if len(names) == 0 || c.State.Running {
+		return nil
+	}
+	networks, err := e.ours(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		i := slices.IndexFunc(networks, func(n Network) bool { return shadowName(n.ID) == name })
+		if i < 0 {
+			t := translation{shadows: e.known.all()}
+			return &Error{http.StatusNotFound, "network " + t.text(name) + " not found"}
+		}
+		if err := e.prepareOn(ctx, c, name, networks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareOn prepares a container's endpoint on one shadow. Settings of an
+// endpoint cannot be changed, so it is made anew where they have to.
+func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) error {
+	s, err := e.shadowOf(ctx, n)
+	if err != nil {
+		return err
+	}
+	settings, _, err := parseObject(c.NetworkSettings.Networks[name])
+	if err != nil {
+		settings = object{}
+	}
+	was := settings.text("NetworkID")
+	told := tell(wanted(settings), c.ID, strings.TrimPrefix(c.Name, "/"))
+	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
+		return nil
+	}
+	if err := e.call(ctx, http.MethodPost, "/networks/"+name+"/disconnect", nil, map[string]any{"Container": c.ID, "Force": true}, nil); err != nil {
+		return err
+	}
+	// A client that has gone does not leave its container without a network.
+	return e.call(context.WithoutCancel(ctx), http.MethodPost, "/networks/"+name+"/connect", nil, object{
+		{"Container", encode(c.ID)}, {"EndpointConfig", told.encode()},
+	}.encode(), nil)
+}
+
+// sameOptions compares options, in any order.
+func sameOptions(a, b object) bool {
+	as, bs := map[string]string{}, map[string]string{}
+	for _, m := range a {
+		as[m.name] = string(m.value)
+	}
+	for _, m := range b {
+		bs[m.name] = string(m.value)
+	}
+	return maps.Equal(as, bs)
+}
+
+// wanted is the part of endpoint settings that says what is wanted; the rest
+// says what was. Aliases are those of the person: the engine adds its own.
+func wanted(settings object) object {
+	var out object
+	for _, m := range settings {
+		if slices.Contains([]string{"IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority"}, m.name) {
+			out = append(out, m)
+		}
+	}
+	for _, o := range settings.options() {
+		switch o.name {
+		case optionMAC:
+			out.set("MacAddress", o.value)
+		case optionAliases:
+			var aliases string
+			_ = json.Unmarshal(o.value, &aliases)
+			out.set("Aliases", encode(strings.Split(aliases, ",")))
+		}
+	}
+	return out
+}
