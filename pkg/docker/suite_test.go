@@ -120,7 +120,7 @@ func newWorld(t *testing.T) *world {
 	if err := controllers.Setup(ctx, mgr, controllers.Options{Northbound: northbound, Ports: ports, Node: "test", HostRoutes: noRoutes}); err != nil {
 		t.Fatal(err)
 	}
-	server, err := control.New(ctx, control.Options{API: api, Cache: mgr.GetCache(), Log: logr.Discard(), Refuses: controllers.Refuses(mgr.GetClient(), noRoutes)})
+	server, err := control.New(ctx, control.Options{API: api, Cache: mgr.GetCache(), Log: logr.Discard(), Refuses: controllers.Refuses(mgr.GetClient(), noRoutes, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
