@@ -15,7 +15,7 @@ help: ## Show the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/arca-network, bin/arcactl and bin/arca-cni, static.
+build: ## Build bin/arca-network, bin/arcad, bin/arcactl and bin/arca-cni, static.
 	CGO_ENABLED=0 go build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo

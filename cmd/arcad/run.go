@@ -23,8 +23,11 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
-// localTarget is where `arca-network run` listens by itself.
-const localTarget = "unix:///run/arca-network/control.sock"
+// controlSocket is where `arca-network run` listens by itself.
+const (
+	controlSocket = "/run/arca-network/control.sock"
+	localTarget   = "unix://" + controlSocket
+)
 
 // options are the flags of `arcad run`.
 type options struct {
@@ -36,6 +39,7 @@ type options struct {
 	plugin    string
 	program   string
 	arguments []string
+	socket    string
 	logFormat string
 	verbosity int
 }
@@ -75,6 +79,7 @@ starts again when it ends. SIGTERM ends both cleanly; all traffic goes on.`,
 	f.StringVar(&o.engine, "engine", "", "Docker Engine that has the containers, for example unix:///var/run/docker.sock (default: there are none)")
 	f.StringVar(&o.plugin, "plugin-socket", "", "also serve the network and IPAM driver arca to --engine there, for example "+defaultPluginSocket)
 	f.StringVar(&o.program, "arca-network", "arca-network", "program to start where there is no --target")
+	f.StringVar(&o.socket, "control-socket", controlSocket, "socket of the control API of the program that is started")
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
 	return c
@@ -108,7 +113,7 @@ func (o *options) run(ctx context.Context, log logr.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	target := o.target
 	if target == "" {
-		target = localTarget
+		target = "unix://" + o.socket
 		child := &child{program: o.program, arguments: append([]string{"run", "--listen", target}, o.arguments...), log: log.WithName("arca-network")}
 		g.Go(func() error { return child.supervise(ctx) })
 	}

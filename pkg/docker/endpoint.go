@@ -111,7 +111,9 @@ func checkEndpoint(n *dockerNetwork, e *network.EndpointSettings) error {
 		if !a.IsLinkLocalUnicast() {
 			return badRequest("invalid link local IP address: %s", a)
 		}
-		return badRequest("link-local address %s: not supported; the interface has one of its own", a)
+	}
+	if len(ipam.LinkLocalIPs) > 0 {
+		return badRequest("link-local addresses %s: not supported; the interface has one of its own", ipam.LinkLocalIPs)
 	}
 	if _, ok := e.DriverOpts[optionSysctls]; ok {
 		return badRequest("%s: not supported", optionSysctls)

@@ -6,6 +6,7 @@ package docker
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/moby/moby/api/types/network"
 
@@ -28,6 +29,12 @@ func networkOf(b *controlpb.BridgeInfo) *dockerNetwork {
 	n.Internal = b.GetInternal() && !f.ConfigOnly
 	n.IPAM.Config = f.configs(b)
 	return n
+}
+
+// shown tells whether clients see the network: not before it has been decided
+// whether it can be. One that cannot is shown, for somebody has to remove it.
+func (n *dockerNetwork) shown() bool {
+	return n.info == nil || slices.ContainsFunc(n.info.GetConditions(), func(c *controlpb.Condition) bool { return c.GetType() == "Accepted" })
 }
 
 // hasAddresses tells whether endpoints on the network have addresses.

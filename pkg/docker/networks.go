@@ -31,7 +31,7 @@ func (s *Server) listNetworks(ctx context.Context, w http.ResponseWriter, r *cal
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(n *dockerNetwork) bool { return !f.selects(n) })
+	all = slices.DeleteFunc(all, func(n *dockerNetwork) bool { return !n.shown() || !f.selects(n) })
 	if !olderThan(r.version, "1.28") {
 		out := make([]network.Summary, 0, len(all))
 		for _, n := range all {
@@ -76,9 +76,8 @@ func (s *Server) inspectNetwork(ctx context.Context, w http.ResponseWriter, r *c
 	if err != nil {
 		return err
 	}
-	if scope := query.Get("scope"); scope != "" {
-		all = slices.DeleteFunc(all, func(n *dockerNetwork) bool { return n.Scope != scope })
-	}
+	scope := query.Get("scope")
+	all = slices.DeleteFunc(all, func(n *dockerNetwork) bool { return !n.shown() || scope != "" && n.Scope != scope })
 	n, err := match(all, r.id).shown(r.id)
 	if err != nil {
 		return err

@@ -13,14 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+	kclient "sigs.k8s.io/controller-runtime/pkg/client"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/docker"
-	kclient "sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // One world for all that follows: each test has networks of its own.
@@ -43,6 +42,7 @@ func TestServer(t *testing.T) {
 		{"at once", atOnce},
 		{"restart", restart},
 		{"prune", prune},
+		{"killed", killed},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, w) })
 	}
@@ -195,91 +195,13 @@ func byNameAndID(t *testing.T, w *world) {
 		all = append(all, w.create(t, fmt.Sprint("many", i), client.NetworkCreateOptions{IPAM: ipam(fmt.Sprintf("10.46.%d.0/24", i))}))
 	}
 	for _, a := range all {
-		n := 0
-		for _, name := range w.list(t, client.Filters{}.Add("id", "^"+a[:1])) {
-			_ = name
-			n++
-		}
-		if n > 1 {
+		if n := len(w.list(t, client.Filters{}.Add("id", "^"+a[:1]))); n > 1 {
 			w.refused(t, "GET", "/networks/"+a[:1], "", 400, fmt.Sprintf("%d matches found based on ID prefix: network %s is ambiguous", n, a[:1]))
 			w.refused(t, "DELETE", "/networks/"+a[:1], "", 400, fmt.Sprintf("network %s is ambiguous (%d matches found based on ID prefix)", a[:1], n))
 			return
 		}
 	}
 	t.Error("no two ids begin with one digit")
-}
-
-func refusedRequests(t *testing.T, w *world) {
-	w.create(t, "n1", client.NetworkCreateOptions{IPAM: ipam("10.47.0.0/24"), Options: map[string]string{"com.docker.network.bridge.name": "br0"}})
-	for _, c := range []struct {
-		body    string
-		code    int
-		message string
-	}{
-		{`{"Name":"n1"}`, 409, "network with name n1 already exists"},
-		{`{"Name":"host"}`, 403, "operation is not permitted on predefined host network "},
-		{`{"Name":"n2","Driver":"x"}`, 404, `plugin "x" not found`},
-		{`{"Name":"n2","IPAM":{"Config":[{"Subnet":"10.47.0.128/25"}]}}`, 403, "invalid pool request: Pool overlaps with other one on this address space"},
-		{`{"Name":"n2","IPAM":{"Config":[{"Subnet":"10.89.0.5/24"}]}}`, 400, "invalid network config:\ninvalid subnet 10.89.0.5/24: it should be 10.89.0.0/24"},
-		{`{"Name":"n2","ConfigFrom":{"Network":"nope"}}`, 404, `configuration network "nope" does not exist`},
-	} {
-		w.refused(t, "POST", "/networks/create", c.body, c.code, c.message)
-	}
-	a := w.send(t, "POST", "/networks/create", "application/json", `{"Name":"n2","Options":{"com.docker.network.bridge.name":"br0"}}`)
-	if a.status != 403 || !strings.Contains(a.body, "networks have same bridge name") {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	w.refused(t, "GET", "/networks?filters="+`%7B%22foo%22:%5B%22a%22%5D%7D`, "", 400, "invalid filter 'foo'")
-	w.refused(t, "GET", "/networks/nope", "", 404, "network nope not found")
-	w.refused(t, "GET", "/networks/n1?scope=swarm", "", 404, "network n1 not found")
-	w.refused(t, "POST", "/networks/nope/connect", `{"Container":"nope"}`, 404, "No such container: nope")
-	w.refused(t, "POST", "/networks/nope/disconnect", `{"Container":"nope"}`, 404, "No such container: nope")
-	w.refused(t, "POST", "/networks/nope/disconnect", `{"Container":"nope","Force":true}`, 404, "network nope not found")
-	w.refused(t, "POST", "/networks/n1/disconnect", `{"Container":"nope","Force":true}`, 404, "endpoint nope not found")
-	if got := fmt.Sprint(w.list(t, nil)); got != "[bridge host n1 none]" {
-		t.Errorf("what was refused is there: %s", got)
-	}
-}
-
-func badInput(t *testing.T, w *world) {
-	const create = "/networks/create"
-	w.refused(t, "POST", create, `{"Name":"a`, 400, "invalid JSON: unexpected EOF")
-	w.refused(t, "POST", create, ` `, 400, "invalid JSON: got EOF while reading request body")
-	w.refused(t, "POST", create, `{"Name":"a"}{}`, 400, "unexpected content after JSON")
-	w.refused(t, "POST", create, `{"Name":7}`, 400, "invalid JSON: json: cannot unmarshal number into Go struct field CreateRequest.Name of type string")
-	w.refused(t, "POST", create, "", 400, "invalid name: name is empty")
-	a := w.send(t, "POST", create, "text/plain", `{"Name":"a"}`)
-	if want := `{"message":"unsupported Content-Type header (text/plain): must be 'application/json'"}`; a.status != 400 || strings.TrimSpace(a.body) != want {
-		t.Errorf("%d %s, want %s", a.status, a.body, want)
-	}
-	if a = w.send(t, "POST", create, "", `{"Name":"a"}`); a.status != 400 || !strings.Contains(a.body, "malformed Content-Type header ()") {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	if a = w.send(t, "POST", create, "application/json", `{"Name":"`+strings.Repeat("x", 10<<20)+`"}`); a.status != 400 || len(a.body) > 1<<10 {
-		t.Errorf("a name of 10 MB: %d %.300s", a.status, a.body)
-	}
-	if a = w.send(t, "POST", create, "application/json; charset=utf-8", `{"Name":"known","Unknown":{"a":1}}`); a.status != 201 {
-		t.Errorf("unknown fields: %d %s", a.status, a.body)
-	}
-	if a = w.send(t, "DELETE", "/v1.30/networks/known", "", ""); a.status != 204 || a.body != "" {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	w.refused(t, "GET", "/v1.99/networks", "", 400, "client version 1.99 is too new. Maximum supported API version is 1.56")
-	if a = w.send(t, "GET", "/v1.23/networks", "", ""); a.status != 400 || a.body != "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n" {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	for _, unrouted := range [][2]string{{"GET", "/containers/json"}, {"GET", "/v1.40/nope"}, {"PUT", "/networks/a"}, {"GET", "/vx/networks"}, {"HEAD", "/networks"}} {
-		if a = w.send(t, unrouted[0], unrouted[1], "", ""); a.status != 404 || unrouted[0] != "HEAD" && strings.TrimSpace(a.body) != `{"message":"page not found"}` {
-			t.Errorf("%s: %d %s", unrouted, a.status, a.body)
-		}
-	}
-	// Clients before 1.28 see containers in lists, those before 1.52 no status.
-	if a = w.send(t, "GET", "/v1.24/networks?filters=%7B%22name%22:%7B%22none%22:true%7D%7D", "", ""); a.status != 200 || !strings.Contains(a.body, `"Containers":{}`) {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	if a = w.send(t, "GET", "/v1.51/networks/bridge", "", ""); a.status != 200 || strings.Contains(a.body, `"Status"`) {
-		t.Errorf("%d %s", a.status, a.body)
-	}
 }
 
 func system(t *testing.T, w *world) {
@@ -315,117 +237,6 @@ func configuration(t *testing.T, w *world) {
 		t.Error(err)
 	}
 }
-
-func connectedContainers(t *testing.T, w *world) {
-	w.create(t, "cx", client.NetworkCreateOptions{IPAM: ipam("10.49.0.0/24", "fd00:49::/64"), EnableIPv6: new(true)})
-	w.create(t, "cy", client.NetworkCreateOptions{IPAM: ipam("10.50.0.0/24")})
-	a, b := w.container(t, "ca1"), w.container(t, "cb1")
-	connect := func(network string, o client.NetworkConnectOptions) {
-		t.Helper()
-		if _, err := w.NetworkConnect(within(t, patience), network, o); err != nil {
-			t.Fatal(err)
-		}
-	}
-	connect("cx", client.NetworkConnectOptions{Container: "ca1", EndpointConfig: &network.EndpointSettings{
-		IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr("10.49.0.9"), IPv6Address: netip.MustParseAddr("fd00:49::9")},
-		MacAddress: network.HardwareAddr{2, 0, 0, 0, 0, 9}, Aliases: []string{"alias"}}})
-	connect("cx", client.NetworkConnectOptions{Container: b.ID})
-	connect("cy", client.NetworkConnectOptions{Container: a.ID[:10]})
-	on := w.inspect(t, "cx").Containers
-	e := on[a.ID]
-	if len(on) != 2 || e.Name != "ca1" || e.IPv4Address.String() != "10.49.0.9/24" || e.IPv6Address.String() != "fd00:49::9/64" || e.MacAddress.String() != "02:00:00:00:00:09" ||
-		len(e.EndpointID) != 64 || !on[b.ID].IPv4Address.IsValid() || len(on[b.ID].MacAddress) != 6 {
-		t.Errorf("%+v", on)
-	}
-	// It is there, in the container: on the second network by another interface.
-	list, err := w.control.GetContainerNetworks(within(t, patience), &controlpb.GetContainerNetworksRequest{ContainerId: a.ID})
-	if err != nil || len(list.Networks) != 2 || list.Networks[0].Interface.Name == list.Networks[1].Interface.Name {
-		t.Errorf("%v, %v", list, err)
-	}
-	for _, path := range []string{"eth0", "eth1"} {
-		if !hasInterface(t, "ca1", path) {
-			t.Errorf("ca1 has no %s", path)
-		}
-	}
-	w.refused(t, "POST", "/networks/cx/connect", `{"Container":"ca1"}`, 403, "endpoint with name ca1 already exists in network cx")
-	c := w.container(t, "cc1")
-	w.refused(t, "POST", "/networks/cx/connect", `{"Container":"cc1","EndpointConfig":{"IPAMConfig":{"IPv4Address":"10.49.0.9"}}}`, 403, "Address already in use")
-	w.refused(t, "POST", "/networks/cx/connect", `{"Container":"cc1","EndpointConfig":{"IPAMConfig":{"IPv4Address":"10.49.0.1"}}}`, 403, "Address already in use")
-	w.refused(t, "POST", "/networks/host/connect", `{"Container":"cc1"}`, 400, "cannot connect container to host network - container must be created in host network mode")
-	w.refused(t, "POST", "/networks/cx/disconnect", `{"Container":"cc1"}`, 500, "container "+c.ID+" is not connected to network cx")
-	w.refused(t, "POST", "/networks/nope/connect", `{"Container":"cc1"}`, 404, "network nope not found")
-	one := fmt.Sprintf("name:%q id:%q", "ca1", e.EndpointID[:12])
-	two := fmt.Sprintf("name:%q id:%q", "cb1", on[b.ID].EndpointID[:12])
-	res := w.send(t, "DELETE", "/networks/cx", "", "")
-	var said struct{ Message string }
-	if err := json.Unmarshal([]byte(res.body), &said); err != nil || res.status != 403 ||
-		said.Message != "error while removing network: network cx has active endpoints ("+one+", "+two+")" && said.Message != "error while removing network: network cx has active endpoints ("+two+", "+one+")" {
-		t.Errorf("%d %s", res.status, res.body)
-	}
-	if got := fmt.Sprint(w.list(t, client.Filters{}.Add("dangling", "false"))); got != "[bridge cx cy host none]" {
-		t.Errorf("in use: %s", got)
-	}
-	for _, d := range []client.NetworkDisconnectOptions{{Container: "ca1"}, {Container: "cb1", Force: true}} {
-		if _, err := w.NetworkDisconnect(within(t, patience), "cx", d); err != nil {
-			t.Error(err)
-		}
-	}
-	// The engine does not know the container any more: by its name, by force.
-	delete(w.engine, a.ID)
-	w.refused(t, "POST", "/networks/cy/disconnect", `{"Container":"ca1"}`, 404, "No such container: ca1")
-	if _, err := w.NetworkDisconnect(within(t, patience), "cy", client.NetworkDisconnectOptions{Container: "ca1", Force: true}); err != nil {
-		t.Error(err)
-	}
-	if hasInterface(t, "ca1", "eth0") || hasInterface(t, "ca1", "eth1") {
-		t.Error("interfaces of ca1 are left")
-	}
-}
-
-func eventStream(t *testing.T, w *world) {
-	begin := time.Now()
-	r := w.Events(within(t, patience), client.EventsListOptions{Filters: client.Filters{}.Add("type", "network")})
-	c := w.container(t, "ce1")
-	id := w.create(t, "ev", client.NetworkCreateOptions{IPAM: ipam("10.51.0.0/24")})
-	if _, err := w.NetworkConnect(within(t, patience), "ev", client.NetworkConnectOptions{Container: "ce1"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.NetworkDisconnect(within(t, patience), "ev", client.NetworkDisconnectOptions{Container: "ce1"}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.NetworkRemove(within(t, patience), "ev", client.NetworkRemoveOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"create ev ", "connect ev " + c.ID, "disconnect ev " + c.ID, "destroy ev "}
-	for _, w := range want {
-		select {
-		case m := <-r.Messages:
-			if got := string(m.Action) + " " + m.Actor.Attributes["name"] + " " + m.Actor.Attributes["container"]; got != w || m.Actor.ID != id || m.Actor.Attributes["type"] != "bridge" || m.Scope != "local" {
-				t.Errorf("%+v, want %s", m, w)
-			}
-		case err := <-r.Err:
-			t.Fatal(err)
-		}
-	}
-	// All of them are past when the calls have answered.
-	past := w.Events(within(t, patience), client.EventsListOptions{Since: stamp(begin), Until: stamp(time.Now()), Filters: client.Filters{}.Add("network", "ev")})
-	var got []string
-	for done := false; !done; {
-		select {
-		case m := <-past.Messages:
-			got = append(got, string(m.Action))
-		case <-past.Err:
-			done = true
-		}
-	}
-	if fmt.Sprint(got) != "[create connect disconnect destroy]" {
-		t.Errorf("past events: %v", got)
-	}
-	w.refused(t, "GET", "/events?since=x", "", 400, `invalid value for 'since': invalid timestamp "x": invalid seconds "x": invalid syntax`)
-	w.refused(t, "GET", "/events?since=2&until=1", "", 400, "`since` time (2) cannot be after `until` time (1)")
-	_ = events.NetworkEventType
-}
-
-func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
 
 // Networks that somebody else has declared are Docker's too.
 func declaredElsewhere(t *testing.T, w *world) {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -39,7 +40,13 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
-func TestMain(m *testing.M) { ovntest.Main(m) }
+func TestMain(m *testing.M) {
+	if addresses := os.Getenv(childAddresses); addresses != "" {
+		fmt.Fprintln(os.Stderr, serveUntilKilled(addresses))
+		os.Exit(1)
+	}
+	ovntest.Main(m)
+}
 
 const patience = 30 * time.Second
 
@@ -67,6 +74,7 @@ type world struct {
 	control *control.Client
 	engine  containers
 	socket  string
+	target  string // of the control API
 	log     logr.Logger
 	stop    func()
 }
@@ -139,6 +147,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
+	w.target = target
 	if w.control, err = control.Dial(target, nil); err != nil {
 		t.Fatal(err)
 	}
