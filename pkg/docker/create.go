@@ -100,6 +100,8 @@ func checkKind(c network.CreateRequest) error {
 	if c.IPAM != nil {
 		switch c.IPAM.Driver {
 		case "", "default", "arca":
+		case "null":
+			return badRequest("ipv4 pool is empty")
 		default:
 			return errorf(http.StatusNotFound, "plugin %q not found", c.IPAM.Driver)
 		}
@@ -162,7 +164,7 @@ func requestOf(id string, c network.CreateRequest, f Facts) (*controlpb.CreateBr
 		r.IpFamilies = append(r.IpFamilies, "IPv6")
 	}
 	if len(r.IpFamilies) == 0 {
-		return nil, badRequest("a network without IPv4 and without IPv6 is not supported")
+		return nil, badRequest("IPv4 or IPv6 must be enabled")
 	}
 	for _, ipv4 := range []bool{true, false} {
 		if ipv4 && !f.EnableIPv4 || !ipv4 && !f.EnableIPv6 {
@@ -178,7 +180,7 @@ func requestOf(id string, c network.CreateRequest, f Facts) (*controlpb.CreateBr
 			return nil, forbidden("%s driver doesn't support multiple subnets", c.Driver)
 		}
 		if len(of) == 1 {
-			s, err := subnetOf(of[0])
+			s, err := subnetOf(of[0], c.Name)
 			if err != nil {
 				return nil, err
 			}
@@ -188,23 +190,36 @@ func requestOf(id string, c network.CreateRequest, f Facts) (*controlpb.CreateBr
 	return r, nil
 }
 
-// subnetOf is an IPAM configuration as the control API takes it.
-func subnetOf(c network.IPAMConfig) (*controlpb.Subnet, error) {
+// subnetOf is an IPAM configuration as the control API takes it. The gateway is
+// an address of the range too, where there is one.
+func subnetOf(c network.IPAMConfig, name string) (*controlpb.Subnet, error) {
 	s := &controlpb.Subnet{Cidr: c.Subnet.Masked().String()}
+	gateway := c.Gateway.Unmap()
 	if c.IPRange.IsValid() {
 		s.IpRange = c.IPRange.Masked().String()
+		if first := c.IPRange.Masked().Addr(); !gateway.IsValid() && first != c.Subnet.Masked().Addr() {
+			gateway = first
+		}
 	}
-	gateway := c.Gateway.Unmap()
+	if c.Subnet.Addr().Is6() && c.Subnet.Addr().IsMulticast() {
+		if !gateway.IsValid() {
+			gateway = c.Subnet.Masked().Addr().Next()
+		}
+		return nil, badRequest("multicast subnet '%s' is not allowed", netip.PrefixFrom(gateway, c.Subnet.Bits()))
+	}
 	if gateway.IsValid() {
 		if gateway == c.Subnet.Masked().Addr() {
 			return nil, errorf(http.StatusInternalServerError, "failed to allocate gateway (%s): Address already in use", gateway)
 		}
 		s.Gateway = gateway.String()
 	}
-	for _, name := range sortedKeys(c.AuxAddress) {
-		a := c.AuxAddress[name].Unmap()
+	for _, of := range sortedKeys(c.AuxAddress) {
+		a := c.AuxAddress[of].Unmap()
+		if !a.IsValid() {
+			return nil, badRequest("non parsable secondary ip address (%s:%s) passed for network %s", of, a, name)
+		}
 		if a == gateway || slices.Contains(s.Reserved, a.String()) {
-			return nil, errorf(http.StatusInternalServerError, "failed to allocate secondary ip address (%s:%s): Address already in use", name, a)
+			return nil, errorf(http.StatusInternalServerError, "failed to allocate secondary ip address (%s:%s): Address already in use", of, a)
 		}
 		s.Reserved = append(s.Reserved, a.String())
 	}

@@ -48,6 +48,8 @@ func TestCreateTranslated(t *testing.T) {
 		`{"Name":"n1","Driver":"overlay","Attachable":true,"Ingress":true}`:                                                                                                                                       `{"name":"n1","internal":false,"ipFamilies":["IPv4"]}`,
 		`{"Name":"n1","ConfigOnly":true,"IPAM":{"Config":[{"Subnet":"10.1.0.0/24"}]}}`:                                                                                                                            `{"internal":true,"ipFamilies":["IPv6"]}`,
 		`{"Name":"n1","EnableIPv6":true,"IPAM":{"Config":[{"Subnet":"fd00::/64"},{"Subnet":"10.1.0.0/24","IPRange":"10.1.0.128/25","Gateway":"10.1.0.9","AuxiliaryAddresses":{"b":"10.1.0.5","a":"10.1.0.6"}}]}}`: `{"name":"n1","internal":false,"ipFamilies":["IPv4","IPv6"],"subnets":[{"cidr":"10.1.0.0/24","gateway":"10.1.0.9","ipRange":"10.1.0.128/25","reserved":["10.1.0.6","10.1.0.5"]},{"cidr":"fd00::/64"}]}`,
+		`{"Name":"n1","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","IPRange":"10.1.0.128/25"}]}}`:                                                                                                                    `{"name":"n1","internal":false,"ipFamilies":["IPv4"],"subnets":[{"cidr":"10.1.0.0/24","gateway":"10.1.0.128","ipRange":"10.1.0.128/25"}]}`,
+		`{"Name":"n1","IPAM":{"Config":[{"Subnet":"10.1.0.0/24","IPRange":"10.1.0.0/25"}]}}`:                                                                                                                      `{"name":"n1","internal":false,"ipFamilies":["IPv4"],"subnets":[{"cidr":"10.1.0.0/24","ipRange":"10.1.0.0/25"}]}`,
 		// A subnet of a family that is off is not looked at.
 		`{"Name":"n1","IPAM":{"Config":[{"Subnet":"fd00::1/64"}]}}`: `{"name":"n1","internal":false,"ipFamilies":["IPv4"]}`,
 	} {
@@ -89,7 +91,7 @@ func TestCreateRefused(t *testing.T) {
 		`{"Name":"n","ConfigOnly":true,"ConfigFrom":{"Network":"c"}}`:                                     {403, "a configuration network cannot depend on another configuration network"},
 		`{"Name":"n","ConfigFrom":{"Network":"c"},"Labels":{"a":""}}`:                                     {403, "user-specified configurations are not supported if the network depends on a configuration network"},
 		`{"Name":"n","ConfigFrom":{"Network":"c"},"Options":{"a":"b"}}`:                                   {403, "network driver options are not supported if the network depends on a configuration network"},
-		`{"Name":"n","EnableIPv4":false}`:                                                                 {400, "a network without IPv4 and without IPv6 is not supported"},
+		`{"Name":"n","EnableIPv4":false}`:                                                                 {400, "IPv4 or IPv6 must be enabled"},
 		`{"Name":"n","Options":{"com.docker.network.enable_ipv4":"x"}}`:                                   {400, `driver-opt "com.docker.network.enable_ipv4" is not a valid bool`},
 		`{"Name":"n","Options":{"com.docker.network.driver.mtu":"x"}}`:                                    {400, `failed to parse com.docker.network.driver.mtu value: x (strconv.Atoi: parsing "x": invalid syntax)`},
 		`{"Name":"n","Options":{"com.docker.network.driver.mtu":"-1"}}`:                                   {400, "invalid MTU number: -1"},
@@ -105,6 +107,9 @@ func TestCreateRefused(t *testing.T) {
 		`{"Name":"n","IPAM":{"Config":[{"Subnet":"10.89.0.5/24","IPRange":"10.89.0.0/16"}]}}`:             {400, "invalid network config:\n* invalid subnet 10.89.0.5/24: it should be 10.89.0.0/24\n* invalid ip-range 10.89.0.0/16: CIDR block is bigger than its parent subnet 10.89.0.5/24"},
 		`{"Name":"n","IPAM":{"Config":[{"Subnet":"10.89.0.0/24"},{"Subnet":"10.90.0.0/24"}]}}`:            {403, "bridge driver doesn't support multiple subnets"},
 		`{"Name":"n","IPAM":{"Config":[{"Subnet":"10.89.0.0/24","Gateway":"10.89.0.0"}]}}`:                {500, "failed to allocate gateway (10.89.0.0): Address already in use"},
+		`{"Name":"n","IPAM":{"Driver":"null"}}`:                                                           {400, "ipv4 pool is empty"},
+		`{"Name":"n","EnableIPv6":true,"IPAM":{"Config":[{"Subnet":"ff00::/64"}]}}`:                       {400, "multicast subnet 'ff00::1/64' is not allowed"},
+		`{"Name":"n","IPAM":{"Config":[{"Subnet":"10.89.0.0/24","AuxiliaryAddresses":{"a":""}}]}}`:        {400, "non parsable secondary ip address (a:invalid IP) passed for network n"},
 	} {
 		_, err := translate(t, body)
 		if err == nil {

@@ -171,6 +171,9 @@ func (f Facts) configs(b *controlpb.BridgeInfo) []network.IPAMConfig {
 	inForce := map[bool]network.IPAMConfig{}
 	for _, s := range b.GetSubnets() {
 		if c, ok := configOf(s); ok {
+			if f.isolated(c.Subnet.Addr()) {
+				c.Gateway = netip.Addr{}
+			}
 			inForce[c.Subnet.Addr().Is4()] = c
 		}
 	}
@@ -191,6 +194,16 @@ func (f Facts) configs(b *controlpb.BridgeInfo) []network.IPAMConfig {
 		asked = append(asked, *of)
 	}
 	return append(asked, chosen...)
+}
+
+// isolated tells whether a family of the network has no gateway that clients
+// should know of.
+func (f Facts) isolated(a netip.Addr) bool {
+	mode := optionGatewayMode4
+	if a.Is6() {
+		mode = optionGatewayMode6
+	}
+	return f.Options[mode] == "isolated"
 }
 
 // askedOf is the configuration that was asked for a family.

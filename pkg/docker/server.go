@@ -133,13 +133,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	head := w.Header()
-	head.Set("Docker-Experimental", "false")
 	head.Set("Server", "Docker/"+s.version+" ("+runtime.GOOS+")")
 	head.Set("Api-Version", MaxAPIVersion)
 	head.Set("Ostype", runtime.GOOS)
 	c := &call{Request: r, version: cmp.Or(version, MaxAPIVersion), id: id}
 	err := checkVersion(c.version)
 	if err == nil {
+		head.Set("Docker-Experimental", "false")
 		err = parseForm(r)
 	}
 	if err == nil {

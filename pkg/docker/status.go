@@ -22,7 +22,10 @@ func ipamStatus(n *dockerNetwork, endpoints map[string]network.EndpointResource)
 		if !ok {
 			continue
 		}
-		used := map[netip.Addr]bool{c.Subnet.Addr(): true, c.Gateway: true}
+		used := map[netip.Addr]bool{c.Subnet.Addr(): true}
+		if !FactsOf(n.info).isolated(c.Subnet.Addr()) {
+			used[c.Gateway] = true
+		}
 		if c.Subnet.Addr().Is4() {
 			used[lastOf(c.Subnet)] = true
 		}
