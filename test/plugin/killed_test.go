@@ -101,6 +101,7 @@ func (w *world) endOrphans() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	var orphans []string
 	for _, shim := range shims {
 		raw, _ := os.ReadFile(shim) // it may be gone
 		args := strings.Split(string(raw), "\x00")
@@ -124,7 +125,19 @@ func (w *world) endOrphans() {
 			}
 		}
 		w.end(filepath.Base(filepath.Dir(shim)))
+		orphans = append(orphans, args[id+1])
 	}
+	// containerd clears away after a shim that died.
+	w.eventually(func() error {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, line := range lines {
+			raw, _ := os.ReadFile(line)
+			if slices.ContainsFunc(orphans, func(id string) bool { return strings.Contains(string(raw), id) }) {
+				return fmt.Errorf("%s: %s", line, strings.ReplaceAll(string(raw), "\x00", " "))
+			}
+		}
+		return err
+	})
 }
 
 // end ends a process of this test's own PID namespace.

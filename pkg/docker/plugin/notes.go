@@ -17,7 +17,8 @@ const (
 	// noteMaker marks objects of this driver. Others it leaves alone.
 	noteMaker = notePrefix + "made-by"
 	maker     = "plugin"
-	// noteEngine is the id of the engine that a network was made for.
+	// noteEngine is the id of the engine that a network or an endpoint was made for,
+	// where it is known.
 	noteEngine = notePrefix + "engine"
 	// noteSince is when the last step was done.
 	noteSince = notePrefix + "since"
