@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -130,7 +129,8 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if err != nil {
 		return empty{}, err
 	}
-	request.Annotations = notes{noteMaker: maker, noteSince: p.now().UTC().Format(time.RFC3339Nano)}
+	request.Annotations = p.sinceNow()
+	request.Annotations[noteDriver] = DriverName
 	if o.hostBinding != "" {
 		request.Annotations[noteHostBinding] = o.hostBinding
 	}
