@@ -34,7 +34,7 @@ written, starts nothing, and leaves alone what it has not written.`,
 			changes, err := install.Install(root, o)
 			tell(cmd.OutOrStdout(), changes)
 			if err == nil && install.UnitsChanged(changes) {
-				fmt.Fprintln(cmd.OutOrStdout(), "now: systemctl daemon-reload && systemctl enable --now arca-network arcad")
+				fmt.Fprintln(cmd.OutOrStdout(), nextSteps)
 			}
 			return err
 		},
@@ -48,6 +48,12 @@ written, starts nothing, and leaves alone what it has not written.`,
 	f.StringArrayVar(&o.ArcadFlags, "arcad-flag", nil, "further flag of arcad run; repeatable")
 	return c
 }
+
+// nextSteps: an engine's own rules drop what is forwarded and not of its networks.
+const nextSteps = `now:
+  systemctl daemon-reload && systemctl enable --now arca-network arcad
+and, where the engine filters what the host forwards:
+  iptables -I DOCKER-USER -i uplink0 -j ACCEPT && iptables -I DOCKER-USER -o uplink0 -j ACCEPT`
 
 func uninstallCommand() *cobra.Command {
 	root := ""

@@ -57,6 +57,39 @@ func TestKilled(t *testing.T) {
 	w.endOrphans()
 }
 
+// TestLiveRestore: containers outlive their engine, and so does what they are
+// reached by. The engine knows them again, and nothing of theirs is taken away.
+func TestLiveRestore(t *testing.T) {
+	w := newWorld(t, "--live-restore")
+	w.run("network", "create", "-d", "arca", "--ipam-driver", "arca", "n1")
+	w.run(append([]string{"run", "-d", "--name", "c1", "--network", "n1", "-p", "8080:80"}, serve("c1")...)...)
+	w.run("run", "-d", "--name", "c2", "--network", "n1", image, "sleep", "1000")
+	w.mustAgree()
+	before, err := w.ofEngine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.arcad.kill()
+	w.engine.Crash(t)
+	if got, err := answers("127.0.0.1:8080"); got != "c1" {
+		t.Errorf("without its engine c1 answers %q, %v", got, err)
+	}
+	w.startArcad()
+	w.engine.Restart(t)
+	// Its first endpoint has the driver activated and looked at.
+	w.run("run", "--rm", "--network", "n1", image, "ping", "-c", "1", "c2")
+	w.mustAgree()
+	after, err := w.ofEngine(t.Context())
+	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("endpoints are %v, %v; before they were %v", after, err, before)
+	}
+	w.published("127.0.0.1:8080", "c1")
+	w.run("rm", "-f", "c1", "c2")
+	w.unpublished("127.0.0.1:8080")
+	w.run("network", "rm", "n1")
+	w.mustAgree()
+}
+
 // underLoad runs something while containers come and go. What fails then, fails.
 func (w *world) underLoad(during func()) {
 	w.Helper()
@@ -101,6 +134,7 @@ func (w *world) endOrphans() {
 	if err != nil {
 		w.Fatal(err)
 	}
+	var orphans []string
 	for _, shim := range shims {
 		raw, _ := os.ReadFile(shim) // it may be gone
 		args := strings.Split(string(raw), "\x00")
@@ -124,7 +158,19 @@ func (w *world) endOrphans() {
 			}
 		}
 		w.end(filepath.Base(filepath.Dir(shim)))
+		orphans = append(orphans, args[id+1])
 	}
+	// containerd clears away after a shim that died.
+	w.eventually(func() error {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, line := range lines {
+			raw, _ := os.ReadFile(line)
+			if slices.ContainsFunc(orphans, func(id string) bool { return strings.Contains(string(raw), id) }) {
+				return fmt.Errorf("%s: %s", line, strings.ReplaceAll(string(raw), "\x00", " "))
+			}
+		}
+		return err
+	})
 }
 
 // end ends a process of this test's own PID namespace.

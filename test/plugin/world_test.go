@@ -46,12 +46,13 @@ type world struct {
 	docker  *plugin.DockerEngine
 }
 
-func newWorld(t *testing.T) *world {
+// newWorld starts all of it; flags are dockerd's.
+func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
 	w := &world{T: t, bin: build(t), daemons: ovntest.Options(t, logr.Discard())}
 	t.Cleanup(w.down)
 	w.startNetwork()
-	w.engine = dockertest.Start(t, dockertest.Options{})
+	w.engine = dockertest.Start(t, dockertest.Options{Flags: flags})
 	// By a name of our own: the engine takes whoever names its folder for one of its
 	// processes that is left.
 	if err := os.Symlink(w.engine.Socket, w.socket()); err != nil {
@@ -192,6 +193,8 @@ func (w *world) inspect(of, format string) string {
 // endpoint is what each of the three says of an endpoint.
 type endpoint struct{ id, address, mac string }
 
+func byID(a, b endpoint) int { return strings.Compare(a.id+a.mac, b.id+b.mac) }
+
 // ofEngine are the endpoints that the engine has.
 func (w *world) ofEngine(ctx context.Context) ([]endpoint, error) {
 	list, err := w.engine.DockerAt(ctx, w.engine.Host, "network", "ls", "-q", "--no-trunc", "--filter", "driver=arca")
@@ -214,6 +217,7 @@ func (w *world) ofEngine(ctx context.Context) ([]endpoint, error) {
 			out = append(out, endpoint{c.EndpointID, c.IPv4Address, c.MacAddress})
 		}
 	}
+	slices.SortFunc(out, byID)
 	return out, nil
 }
 
@@ -258,8 +262,6 @@ func (w *world) agree() error {
 		ports["port/"+a.GetUid()] = true
 		links[a.GetInterface().GetName()] = true
 	}
-	byID := func(a, b endpoint) int { return strings.Compare(a.id+a.mac, b.id+b.mac) }
-	slices.SortFunc(engine, byID)
 	slices.SortFunc(objects, byID)
 	if !slices.Equal(engine, objects) {
 		return fmt.Errorf("the engine has endpoints %v, the objects %v", engine, objects)

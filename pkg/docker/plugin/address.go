@@ -110,11 +110,10 @@ func (p *Plugin) requestAddress(ctx context.Context, r requestAddressRequest) (r
 	if err != nil {
 		return requestAddressResponse{}, err
 	}
-	networks, err := p.networks(ctx)
+	n, ok, err := p.networkOfPool(ctx, id)
 	if err != nil {
 		return requestAddressResponse{}, err
 	}
-	n, ok := id.find(networks)
 	if !ok {
 		return requestAddressResponse{}, fmt.Errorf("subnet %s is of no network of driver arca; IPAM driver arca goes only with it", id.pool)
 	}
@@ -125,13 +124,17 @@ func (p *Plugin) requestAddress(ctx context.Context, r requestAddressRequest) (r
 	return requestAddressResponse{Address: got.String()}, nil
 }
 
-// find is the network of a pool.
-func (id poolID) find(networks []network) (network, bool) {
+// networkOfPool is the network of a pool, if it was made.
+func (p *Plugin) networkOfPool(ctx context.Context, id poolID) (network, bool, error) {
 	if id.network != "" {
-		return byID(networks, id.network)
+		return p.network(ctx, id.network)
+	}
+	networks, err := p.networks(ctx)
+	if err != nil {
+		return network{}, false, err
 	}
 	n, ok := byAddress(networks, id.pool.Addr())
-	return n, ok && slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr == id.pool })
+	return n, ok && slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr == id.pool }), nil
 }
 
 // requestOfNetwork answers what the engine asks on behalf of a network: its
@@ -142,11 +145,10 @@ func (p *Plugin) requestOfNetwork(ctx context.Context, id poolID, asked netip.Ad
 		return requestAddressResponse{}, errors.New("an address is asked for without the MAC of its endpoint, which the driver requires")
 	}
 	if gateway && id.network != "" {
-		networks, err := p.networks(ctx)
+		n, _, err := p.network(ctx, id.network)
 		if err != nil {
 			return requestAddressResponse{}, err
 		}
-		n, _ := id.find(networks)
 		if !slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.gateway == asked }) {
 			return requestAddressResponse{}, fmt.Errorf("%s is not the gateway of network %s", asked, id.network)
 		}
@@ -244,11 +246,10 @@ func (p *Plugin) releaseAddress(ctx context.Context, r releaseAddressRequest) (e
 	if err != nil {
 		return empty{}, fmt.Errorf("address %q: %w", r.Address, err)
 	}
-	networks, err := p.networks(ctx)
+	n, ok, err := p.networkOfPool(ctx, id)
 	if err != nil {
 		return empty{}, err
 	}
-	n, ok := id.find(networks)
 	if !ok {
 		return empty{}, nil // of a network that was not made, or is gone
 	}

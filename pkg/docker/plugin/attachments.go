@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"sync"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
@@ -97,6 +98,17 @@ func (k *known) forget(endpoint string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.places, endpoint)
+}
+
+// keep forgets what is not so, such as endpoints that others have removed.
+func (k *known) keep(attachments []attachment) {
+	so := map[string]place{}
+	for _, a := range attachments {
+		so[a.notes[noteEndpoint]] = a.place()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.places, func(endpoint string, at place) bool { return so[endpoint] != at })
 }
 
 func (k *known) get(endpoint string) (place, bool) {

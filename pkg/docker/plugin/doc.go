@@ -37,6 +37,6 @@
 //
 // What an engine leaves that was killed between two steps, or that nobody heard
 // when it cleaned up, is found by asking the engine which endpoints it has (see
-// Sweeper): a reservation that no endpoint took, an endpoint that the engine does
+// judge): a reservation that no endpoint took, an endpoint that the engine does
 // not know, an interface without an attachment.
 package plugin

@@ -87,6 +87,9 @@ func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (c
 	if err != nil {
 		return createEndpointResponse{}, err
 	}
+	if id := p.sweeper.knownEngine(); id != "" {
+		e.notes[noteEngine] = id
+	}
 	n, err := p.networkOf(ctx, r.NetworkID, e.addresses)
 	if err != nil {
 		return createEndpointResponse{}, err
@@ -112,13 +115,14 @@ func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (c
 // networkOf is the Network of one of the engine's: the one of its id, or the one
 // that it stands for, which is known by the address.
 func (p *Plugin) networkOf(ctx context.Context, id string, addresses []netip.Addr) (network, error) {
-	networks, err := p.networks(ctx)
+	n, ok, err := p.network(ctx, id)
+	if err == nil && !ok && len(addresses) > 0 {
+		var all []network
+		all, err = p.networks(ctx)
+		n, ok = byAddress(all, addresses[0])
+	}
 	if err != nil {
 		return network{}, err
-	}
-	n, ok := byID(networks, id)
-	if !ok && len(addresses) > 0 {
-		n, ok = byAddress(networks, addresses[0])
 	}
 	if !ok {
 		return network{}, fmt.Errorf("network %s not found", id)

@@ -127,7 +127,7 @@ func (f *fakeControl) DeleteBridge(_ context.Context, r *controlpb.DeleteBridgeR
 	return &controlpb.DeleteBridgeResponse{}, nil
 }
 
-func (f *fakeControl) ListBridges(context.Context, *controlpb.ListBridgesRequest, ...grpc.CallOption) (*controlpb.ListBridgesResponse, error) {
+func (f *fakeControl) ListBridges(_ context.Context, r *controlpb.ListBridgesRequest, _ ...grpc.CallOption) (*controlpb.ListBridgesResponse, error) {
 	leave, err := f.enter()
 	if err != nil {
 		return nil, err
@@ -135,6 +135,9 @@ func (f *fakeControl) ListBridges(context.Context, *controlpb.ListBridgesRequest
 	defer leave()
 	out := &controlpb.ListBridgesResponse{}
 	for _, id := range slices.Sorted(maps.Keys(f.networks)) {
+		if r.GetNetworkId() != "" && r.GetNetworkId() != id {
+			continue
+		}
 		b := f.networks[id]
 		b.Containers = nil
 		for _, a := range f.attachments {

@@ -89,6 +89,9 @@ func (f facts) abandoned(a attachment) bool {
 	if on, listed := f.endpoints[a.notes[noteNetwork]]; listed {
 		return !on[endpoint]
 	}
+	if a.notes[noteEngine] == f.engine {
+		return true // it was this engine's, which has not even the network any more
+	}
 	// The network is not one of this engine's, or it was and is forgotten.
 	n, ok := byID(f.networks, a.notes[noteNetwork])
 	return ok && f.forgotten(n)

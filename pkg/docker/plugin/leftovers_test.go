@@ -42,6 +42,8 @@ func TestJudge(t *testing.T) {
 		{"an engine that does not answer", facts{greeted: now, attachments: attached(at(time.Hour, endpoint)), networks: []network{made}}, ""},
 		{"an endpoint of another engine", facts{engine: "E", attachments: attached(at(time.Hour, endpoint)), networks: []network{theirs}}, ""},
 		{"an endpoint of a network that is not ours", facts{engine: "E", attachments: attached(at(time.Hour, endpoint))}, ""},
+		{"an endpoint of this engine on a network that it has not", facts{engine: "E", attachments: attached(at(time.Hour, endpoint).with(notes{noteEngine: "E"}))}, "attachment"},
+		{"an endpoint of another engine on its network", facts{engine: "E", attachments: attached(at(time.Hour, endpoint).with(notes{noteEngine: "F"}))}, ""},
 		{"a network that the engine has forgotten", facts{engine: "E", attachments: attached(at(time.Hour, endpoint)), networks: []network{made}}, "attachment network"},
 		{"a network that it has", facts{engine: "E", endpoints: has, networks: []network{made}}, ""},
 		{"a network that it is making", facts{engine: "E", networks: []network{{id: "n1", notes: at(time.Second, notes{noteEngine: "E"})}}}, "again"},
@@ -97,6 +99,9 @@ func TestSweep(t *testing.T) {
 	sweep(false)
 	w.state("endpoint e1 on n1: " + kept + " " + mac1 + "\nnetwork n1 10.88.0.0/24")
 
+	if _, ok := w.plugin.known.get("e2"); ok || len(w.plugin.known.places) != 1 {
+		t.Errorf("endpoints are remembered that are gone: %v", w.plugin.known.places)
+	}
 	// A network goes with what is forgotten on it.
 	w.ok("NetworkDriver.DeleteNetwork", `{"NetworkID":"n1"}`)
 	w.state("")

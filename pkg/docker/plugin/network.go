@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -36,7 +35,20 @@ type subnet struct {
 
 // networks are all Network objects.
 func (p *Plugin) networks(ctx context.Context) ([]network, error) {
-	list, err := p.control.ListBridges(ctx, &controlpb.ListBridgesRequest{})
+	return p.listNetworks(ctx, &controlpb.ListBridgesRequest{})
+}
+
+// network is the Network object of an id, if there is one.
+func (p *Plugin) network(ctx context.Context, id string) (network, bool, error) {
+	list, err := p.listNetworks(ctx, &controlpb.ListBridgesRequest{NetworkId: id})
+	if err != nil || len(list) == 0 {
+		return network{}, false, err
+	}
+	return list[0], true, nil
+}
+
+func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesRequest) ([]network, error) {
+	list, err := p.control.ListBridges(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("listing networks: %w", plain(err))
 	}
@@ -77,6 +89,14 @@ func byAddress(networks []network, a netip.Addr) (network, bool) {
 // errOverlap is what the engine itself says of a pool that is taken.
 var errOverlap = errors.New("invalid pool request: Pool overlaps with other one on this address space")
 
+// errInUse is what the engine itself says of an address that is taken.
+var errInUse error = engineError("Address already in use")
+
+// engineError is spelled as the engine spells it.
+type engineError string
+
+func (e engineError) Error() string { return string(e) }
+
 func overlap(networks []network, pool netip.Prefix) bool {
 	return slices.ContainsFunc(networks, func(n network) bool {
 		return slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Overlaps(pool) })
@@ -109,7 +129,8 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if err != nil {
 		return empty{}, err
 	}
-	request.Annotations = notes{noteMaker: maker, noteSince: p.now().UTC().Format(time.RFC3339Nano)}
+	request.Annotations = p.sinceNow()
+	request.Annotations[noteDriver] = DriverName
 	if o.hostBinding != "" {
 		request.Annotations[noteHostBinding] = o.hostBinding
 	}
@@ -128,15 +149,6 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 		}
 	}
 	return empty{}, nil
-}
-
-// engineTimeout is how long the engine may take to say who it is.
-const engineTimeout = 5 * time.Second
-
-func (p *Plugin) engineID(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
-	defer cancel()
-	return p.engine.ID(ctx)
 }
 
 // heldRanges are the parts of pools that addresses are chosen from. Pools of this
@@ -162,11 +174,10 @@ func (p *Plugin) heldRanges(r createNetworkRequest) (map[netip.Prefix]netip.Pref
 // checkExisting looks whether a network that is there can stand for one of the
 // engine's. Endpoints are known to be on it by their addresses.
 func (p *Plugin) checkExisting(ctx context.Context, id string, r createNetworkRequest) error {
-	networks, err := p.networks(ctx)
+	n, ok, err := p.network(ctx, id)
 	if err != nil {
 		return err
 	}
-	n, ok := byID(networks, id)
 	if !ok {
 		return fmt.Errorf("option %s: network %s does not exist", OptionNetwork, id)
 	}
@@ -182,11 +193,13 @@ func (p *Plugin) checkExisting(ctx context.Context, id string, r createNetworkRe
 // deleteNetwork deletes a Network that this driver has made. Endpoints that are
 // still on it the engine has forgotten.
 func (p *Plugin) deleteNetwork(ctx context.Context, r networkRequest) (empty, error) {
-	networks, err := p.networks(ctx)
+	if r.NetworkID == "" {
+		return empty{}, errors.New("NetworkID must be given")
+	}
+	n, ok, err := p.network(ctx, r.NetworkID)
 	if err != nil {
 		return empty{}, err
 	}
-	n, ok := byID(networks, r.NetworkID)
 	if !ok || n.notes[noteMaker] != maker {
 		return empty{}, nil
 	}
@@ -208,7 +221,7 @@ func refusal(err error) error {
 	case reason == reasonSubnetOverlap:
 		return errOverlap
 	case reason == reasonAddressInUse:
-		return errors.New("Address already in use") //nolint:staticcheck // the engine's own words
+		return errInUse
 	case reason == reasonPoolExhausted && codeOf(err) == codes.ResourceExhausted:
 		return errors.New("no available addresses on this network's address pools: " + plain(err).Error())
 	}

@@ -17,7 +17,10 @@ const (
 	// noteMaker marks objects of this driver. Others it leaves alone.
 	noteMaker = notePrefix + "made-by"
 	maker     = "plugin"
-	// noteEngine is the id of the engine that a network was made for.
+	// noteDriver is the driver of a network, for who serves Docker's API.
+	noteDriver = notePrefix + "driver"
+	// noteEngine is the id of the engine that a network or an endpoint was made for,
+	// where it is known.
 	noteEngine = notePrefix + "engine"
 	// noteSince is when the last step was done.
 	noteSince = notePrefix + "since"

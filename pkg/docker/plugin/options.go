@@ -20,7 +20,6 @@ type networkOptions struct {
 	// existing is the id of a Network object that is there already.
 	existing       string
 	internal       bool
-	ipv4, ipv6     bool
 	mtu            *int32
 	interContainer *bool
 	routed         bool
@@ -31,17 +30,13 @@ type networkOptions struct {
 // networkOptionsOf reads the options of CreateNetwork. What the driver does not
 // know it refuses: an option that does nothing would only seem to work.
 func networkOptionsOf(options map[string]any) (networkOptions, error) {
-	o := networkOptions{ipv4: true}
-	for key, into := range map[string]*bool{optionInternal: &o.internal, optionEnableIPv4: &o.ipv4, optionEnableIPv6: &o.ipv6} {
-		value, given := options[key]
-		if !given {
-			continue
-		}
+	o := networkOptions{}
+	if value, given := options[optionInternal]; given {
 		b, err := strconv.ParseBool(fmt.Sprint(value))
 		if err != nil {
-			return o, fmt.Errorf("option %s is %q; it must be true or false", key, fmt.Sprint(value))
+			return o, fmt.Errorf("option %s is %q; it must be true or false", optionInternal, fmt.Sprint(value))
 		}
-		*into = b
+		o.internal = b
 	}
 	generic, err := stringsOf(options[optionGeneric])
 	if err != nil {

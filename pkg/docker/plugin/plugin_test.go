@@ -347,14 +347,15 @@ func TestPools(t *testing.T) {
 	}
 	w.refused("IpamDriver.RequestPool", `{"SubPool":"10.1.0.0/24"}`, "without its subnet")
 	w.refused("IpamDriver.RequestPool", `{"Pool":"10.1.0.5/24"}`, "without host bits")
+	w.refused("IpamDriver.RequestPool", `{"Pool":"0.0.0.0/24"}`, "cannot be chosen yet")
 	w.refused("IpamDriver.RequestPool", `{"Pool":"10.1.0.0/24","SubPool":"10.2.0.0/25"}`, "does not lie in")
 
 	// The range that addresses are chosen from comes with the pool alone.
-	ranged := w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
+	w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
 	create := `{"NetworkID":"n1","Options":{},"IPv4Data":[{"AddressSpace":"arca","Pool":"10.9.0.0/24","Gateway":"10.9.0.1/24"}]}`
 	w.restart()
 	w.refused("NetworkDriver.CreateNetwork", create, "create the network again")
-	ranged = w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
+	ranged := w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
 	w.ok("NetworkDriver.CreateNetwork", create)
 	if got := w.endpoint("n1", ranged["PoolID"].(string), "e1", mac1); got != "10.9.0.128/24" {
 		t.Errorf("address %s, want the first of the range", got)

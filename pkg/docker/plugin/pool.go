@@ -148,7 +148,7 @@ func (p *Plugin) requestPool(ctx context.Context, r requestPoolRequest) (request
 	if r.Pool == "" && r.SubPool != "" {
 		return requestPoolResponse{}, fmt.Errorf("a range is asked for without its subnet; name both")
 	}
-	if r.Pool == "" || strings.HasPrefix(r.Pool, "0.0.0.0/") && r.Pool != "0.0.0.0/32" {
+	if r.Pool == "" {
 		return p.choosePool(networks, r.V6)
 	}
 	id, err := poolAsked(r)
@@ -165,6 +165,9 @@ func (p *Plugin) requestPool(ctx context.Context, r requestPoolRequest) (request
 func poolAsked(r requestPoolRequest) (id poolID, err error) {
 	if id.pool, err = netip.ParsePrefix(r.Pool); err != nil || id.pool != id.pool.Masked() {
 		return id, fmt.Errorf("pool %q: it must be a subnet in CIDR form, without host bits", r.Pool)
+	}
+	if id.pool.Addr().IsUnspecified() {
+		return id, fmt.Errorf("pool %s: the size of a subnet cannot be chosen yet; name the subnet, or nothing", id.pool)
 	}
 	if r.SubPool == "" {
 		return id, nil

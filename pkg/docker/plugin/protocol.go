@@ -125,11 +125,8 @@ type empty struct{}
 const (
 	optionGeneric      = "com.docker.network.generic"
 	optionInternal     = "com.docker.network.internal"
-	optionEnableIPv4   = "com.docker.network.enable_ipv4"
-	optionEnableIPv6   = "com.docker.network.enable_ipv6"
 	optionGateway      = "com.docker.network.gateway"
 	optionPortMap      = "com.docker.network.portmap"
-	optionExposedPorts = "com.docker.network.endpoint.exposedports"
 	optionMAC          = "com.docker.network.endpoint.macaddress"
 	optionEndpointName = "com.docker.network.endpoint.name"
 	optionInterface    = "com.docker.network.endpoint.ifname"

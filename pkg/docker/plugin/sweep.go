@@ -32,6 +32,7 @@ type sweeper struct {
 
 	mu      sync.Mutex
 	greeted time.Time
+	engine  string          // its id, as far as it was told since then
 	inHand  map[string]bool // outer names of pairs that are being made
 }
 
@@ -62,9 +63,34 @@ func (s *sweeper) suspect() {
 // greeted notes that an engine was started: its first call is Activate.
 func (p *Plugin) greeted() {
 	p.sweeper.mu.Lock()
-	p.sweeper.greeted = p.now()
+	p.sweeper.greeted, p.sweeper.engine = p.now(), ""
 	p.sweeper.mu.Unlock()
 	p.sweeper.suspect()
+}
+
+// engineTimeout is how long the engine may take to say who it is.
+const engineTimeout = 5 * time.Second
+
+// engineID asks the engine who it is, and remembers it.
+func (p *Plugin) engineID(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	id, err := p.engine.ID(ctx)
+	if err != nil {
+		return "", err
+	}
+	p.sweeper.mu.Lock()
+	defer p.sweeper.mu.Unlock()
+	p.sweeper.engine = id
+	return id, nil
+}
+
+// knownEngine is the engine's id, or empty: an engine that has just been started
+// makes endpoints before it answers.
+func (s *sweeper) knownEngine() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.engine
 }
 
 // Run removes what engines have left behind, until ctx is done: at first, after an
@@ -138,6 +164,7 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.attachments, err = p.all(ctx); err != nil {
 		return f, nil, err
 	}
+	p.known.keep(f.attachments)
 	if f.networks, err = p.networks(ctx); err != nil {
 		return f, nil, err
 	}
@@ -145,7 +172,7 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	ask, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
 	if f.endpoints, engineErr = p.engine.Endpoints(ask); engineErr == nil {
-		f.engine, engineErr = p.engine.ID(ask)
+		f.engine, engineErr = p.engineID(ask)
 	}
 	if engineErr != nil {
 		f.engine, f.endpoints = "", nil
