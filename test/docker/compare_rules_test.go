@@ -11,7 +11,9 @@ import (
 // TestComparison: what differs is found wherever it is, and what is meant is
 // left out by story, request and field together.
 func TestComparison(t *testing.T) {
-	s := &story{name: "s"}
+	s := &story{name: "s", requests: []request{
+		{method: "POST", path: "/networks/create", body: "n1"}, {method: "GET", path: "/networks/n1"},
+	}}
 	answers := func(message string, options map[string]any) []answer {
 		return []answer{{
 			request: "GET /x", status: 200, header: map[string]string{"Ostype": "linux"},
@@ -23,33 +25,41 @@ func TestComparison(t *testing.T) {
 	if d := differences(s, engine, same); len(d) != 0 {
 		t.Errorf("differences of the same: %v", d)
 	}
-	other := append(answers("two", map[string]any{"a": "1"}), answer{request: "GET /y", status: 404})
-	other[0].status, other[0].header = 201, nil
+	other := append(answers("two", map[string]any{"a": "1"}), answer{index: 1, request: "GET /y", status: 404})
+	other[0].header = nil
 	var fields []string
 	all := differences(s, engine, other)
 	for _, d := range all {
 		fields = append(fields, d.request+" "+d.field)
 	}
 	want := []string{
-		"GET /x body.Options.b", "GET /x body.message", "GET /x header.Ostype", "GET /x status",
-		"GET /y body", "GET /y status",
+		"GET /x body.Options.b", "GET /x body.message", "GET /x header.Ostype",
+		"GET /y status",
 	}
 	if !reflect.DeepEqual(fields, want) {
 		t.Errorf("differences in %q, want %q", fields, want)
 	}
 	on := []*meant{
-		{Story: "*", Request: "/x", Field: "body.*", Reason: "r"},
-		{Story: "other", Field: "*", Reason: "r"},
-		{Story: "s", Request: "/y", Field: "status", Reason: "r"},
+		{Story: "s", Request: "/x", Field: "body.", Reason: "r"},
+		{Story: "other", Reason: "r"},
+		{Story: "s", Request: "/y", Made: "n2", Field: "status", Reason: "r"},
+		{Story: "s", Request: "/y", Made: "n1", Field: "status", Reason: "r"},
 	}
 	fields = nil
 	for _, d := range unmeant(all, on) {
 		fields = append(fields, d.request+" "+d.field)
 	}
-	if want := []string{"GET /x header.Ostype", "GET /x status", "GET /y body"}; !reflect.DeepEqual(fields, want) {
+	if want := []string{"GET /x header.Ostype"}; !reflect.DeepEqual(fields, want) {
 		t.Errorf("not meant: %q, want %q", fields, want)
 	}
-	if !on[0].used || on[1].used || !on[2].used {
-		t.Errorf("used: %v %v %v, want true false true", on[0].used, on[1].used, on[2].used)
+	if !on[0].used || on[1].used || on[2].used || !on[3].used {
+		t.Errorf("used: %v %v %v %v, want true false false true", on[0].used, on[1].used, on[2].used, on[3].used)
+	}
+	other[0].status, fields = 500, nil
+	for _, d := range differences(s, engine, other[:1]) {
+		fields = append(fields, d.field)
+	}
+	if want := []string{"body.message", "status"}; !reflect.DeepEqual(fields, want) {
+		t.Errorf("differences of an error in %q, want %q", fields, want)
 	}
 }

@@ -24,6 +24,7 @@ const patience = 60 * time.Second
 
 // answer is what somebody said to a request, made comparable.
 type answer struct {
+	index   int // of the request in its story
 	request string
 	status  int
 	header  map[string]string
@@ -33,22 +34,26 @@ type answer struct {
 
 // player asks the requests of one story.
 type player struct {
-	http  *http.Client
-	start time.Time
-	vars  map[string]string
-	given string // all that the story says: what is in it is not replaced
+	http *http.Client
+	// containers is asked about the containers that a story leaves.
+	containers *http.Client
+	start      time.Time
+	vars       map[string]string
+	given      string // all that the story says: what is in it is not replaced
 }
 
-func newPlayer(socket string) *player {
-	return &player{
-		http: &http.Client{
-			Timeout:       patience,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DisableKeepAlives: true,
-				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-				},
+func newPlayer(socket, containers string) *player {
+	return &player{http: dial(socket), containers: dial(containers)}
+}
+
+func dial(socket string) *http.Client {
+	return &http.Client{
+		Timeout:       patience,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 			},
 		},
 	}
@@ -60,7 +65,7 @@ func (p *player) play(ctx context.Context, s *story) (out []answer, err error) {
 	if err := p.predefined(ctx); err != nil {
 		return nil, err
 	}
-	for _, r := range s.requests {
+	for index, r := range s.requests {
 		var seen []string
 		for i := range r.times {
 			p.vars["i"] = strconv.Itoa(i + 1)
@@ -68,6 +73,7 @@ func (p *player) play(ctx context.Context, s *story) (out []answer, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %s", r, shortened(err.Error()))
 			}
+			a.index = index
 			if text := a.String(); !slices.Contains(seen, text) {
 				seen, out = append(seen, text), append(out, a)
 			}
@@ -81,7 +87,7 @@ var builtin = []string{"bridge", "host", "none"}
 
 // predefined remembers the networks that are always there, by their names.
 func (p *player) predefined(ctx context.Context) error {
-	list, err := p.list(ctx, "/networks")
+	list, err := list(ctx, p.http, "/networks")
 	if err != nil {
 		return err
 	}
@@ -95,16 +101,16 @@ func (p *player) predefined(ctx context.Context) error {
 
 // clean removes every container and network that is not predefined.
 func (p *player) clean(ctx context.Context) error {
-	containers, err := p.list(ctx, "/containers/json?all=1")
+	containers, err := list(ctx, p.containers, "/containers/json?all=1")
 	if err != nil {
 		return err
 	}
 	for _, c := range containers {
-		if err := p.remove(ctx, "/containers/"+c.Id+"?force=1"); err != nil {
+		if err := remove(ctx, p.containers, "/containers/"+c.Id+"?force=1"); err != nil {
 			return err
 		}
 	}
-	networks, err := p.list(ctx, "/networks")
+	networks, err := list(ctx, p.http, "/networks")
 	if err != nil {
 		return err
 	}
@@ -116,7 +122,7 @@ func (p *player) clean(ctx context.Context) error {
 		if slices.Contains(builtin, n.Name) {
 			continue
 		}
-		if err := p.remove(ctx, "/networks/"+n.Id); err != nil {
+		if err := remove(ctx, p.http, "/networks/"+n.Id); err != nil {
 			return err
 		}
 	}
@@ -128,25 +134,28 @@ type object struct {
 	ConfigOnly bool
 }
 
-func (p *player) list(ctx context.Context, path string) (out []object, err error) {
+func list(ctx context.Context, client *http.Client, path string) (out []object, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := p.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", path, resp.Status)
+	}
 	return out, json.NewDecoder(resp.Body).Decode(&out)
 }
 
-func (p *player) remove(ctx context.Context, path string) error {
+func remove(ctx context.Context, client *http.Client, path string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, "http://docker"+path, nil)
 	if err != nil {
 		return err
 	}
-	resp, err := p.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
