@@ -47,8 +47,8 @@ type Item struct {
 }
 
 // Plan decides what becomes of networks, where some exist. The conflicts come
-// first; the rest is in the order in which it is to be made, configurations
-// before networks that are made from them.
+// first. One that comes from a configuration has its settings already, and does not
+// need it.
 func Plan(sources []Source, existing []*controlpb.BridgeInfo) []Item {
 	taken := occupied(existing)
 	var items []Item

@@ -88,7 +88,7 @@ func sourceOf(raw json.RawMessage) (Source, error) {
 		return Source{}, err
 	}
 	if n.ID == "" || n.Name == "" {
-		return Source{}, errors.New("Id and Name must be given")
+		return Source{}, errors.New("the keys Id and Name must be given")
 	}
 	if _, told := keys["EnableIPv4"]; !told {
 		n.EnableIPv4 = true // engines before 28 do not tell, and have it
@@ -113,7 +113,7 @@ func listedOf(raw json.RawMessage) (Source, error) {
 		return Source{}, err
 	}
 	if l.ID == "" || l.Name == "" {
-		return Source{}, errors.New("ID and Name must be given")
+		return Source{}, errors.New("the keys ID and Name must be given")
 	}
 	s := Source{ID: fullID(l.ID, l.Name), Brief: true, Request: network.CreateRequest{Name: l.Name, Driver: l.Driver}}
 	if l.Scope != "local" {

@@ -70,8 +70,8 @@ func TestReadRefused(t *testing.T) {
 		`[]`:                                     "there is no network in it",
 		`[{"Name": "a"`:                          "after 0 bytes: unexpected EOF",
 		`[{"Name": "a", "Id": 5}]`:               "network 1: ",
-		`[{"Name": "a"}]`:                        "network 1: Id and Name must be given",
-		`{"ID": "0a", "Name": "a"} {"ID": "0b"}`: "network 2: ID and Name must be given",
+		`[{"Name": "a"}]`:                        "network 1: the keys Id and Name must be given",
+		`{"ID": "0a", "Name": "a"} {"ID": "0b"}`: "network 2: the keys ID and Name must be given",
 		`{"ID": "0a", "Name": "a", "IPv6": "maybe"}`: `IPv6: "maybe": must be true or false`,
 		`"network"`: "network 1: ",
 	} {
