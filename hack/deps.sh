@@ -6,7 +6,7 @@ declare -A package=(
 	[debootstrap]=debootstrap [ip]=iproute2 [ping]=iputils-ping [nft]=nftables [iperf3]=iperf3
 	[tcpdump]=tcpdump [ethtool]=ethtool [curl]=curl [gcc]=gcc [unshare]=util-linux [ps]=procps [dig]=bind9-dnsutils
 	[dnsmasq]=dnsmasq-base [dnsperf]=dnsperf
-	[udhcpc]=udhcpc [dhclient]=isc-dhcp-client
+	[udhcpc]=udhcpc [dhclient]=isc-dhcp-client [podman]=podman [crun]=crun [busybox]=busybox
 	[iptables]=iptables # a Docker Engine calls it
 )
 missing=()

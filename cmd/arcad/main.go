@@ -40,6 +40,6 @@ arca-network, which it reads and writes over the control API; it keeps nothing i
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), pluginCommand(), installCommand(), uninstallCommand())
+	root.AddCommand(runCommand(), pluginCommand(), installCommand(), uninstallCommand(), importCommand(), exportCommand())
 	return root
 }

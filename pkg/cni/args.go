@@ -13,12 +13,12 @@ import (
 // fields are those of the keys.
 type cniArgs struct {
 	types.CommonArgs
-	IP                         types.UnmarshallableString //nolint:revive
+	IP                         types.UnmarshallableString
 	MAC                        types.UnmarshallableString
-	K8S_POD_NAME               types.UnmarshallableString //nolint:revive,stylecheck
-	K8S_POD_NAMESPACE          types.UnmarshallableString //nolint:revive,stylecheck
-	K8S_POD_INFRA_CONTAINER_ID types.UnmarshallableString //nolint:revive,stylecheck
-	K8S_POD_UID                types.UnmarshallableString //nolint:revive,stylecheck
+	K8S_POD_NAME               types.UnmarshallableString
+	K8S_POD_NAMESPACE          types.UnmarshallableString
+	K8S_POD_INFRA_CONTAINER_ID types.UnmarshallableString
+	K8S_POD_UID                types.UnmarshallableString
 }
 
 // loadArgs reads CNI_ARGS. A key that nobody knows is an error, unless

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -124,8 +125,13 @@ func parseIP(s string) (netip.Addr, error) {
 	return netip.ParseAddr(s)
 }
 
-// longestAlias is the longest that can be a name in DNS.
-const longestAlias = 63
+// aliasForm is what can be an alias.
+var aliasForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]|[.][A-Za-z0-9_]){0,62}$`)
+
+// isAlias tells whether a name is one that an attachment takes as an alias.
+func isAlias(name string) bool {
+	return len(name) <= 63 && aliasForm.MatchString(name) && !strings.HasSuffix(name, "-")
+}
 
 // wantedAliases are the names that the runtime gives, and the pod's. The pod's
 // are aliases too and not the container's name, for that must be unique on a
@@ -135,7 +141,7 @@ func wantedAliases(c *config, args *cniArgs) []string {
 	out := slices.Clone(c.RuntimeConfig.Aliases.of(c.Name))
 	pod, namespace := string(args.K8S_POD_NAME), string(args.K8S_POD_NAMESPACE)
 	for _, name := range []string{pod, pod + "." + namespace} {
-		if pod != "" && name != pod+"." && len(name) <= longestAlias {
+		if isAlias(name) {
 			out = append(out, name)
 		}
 	}

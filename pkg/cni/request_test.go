@@ -4,6 +4,7 @@
 package cni
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -79,6 +80,27 @@ func TestRequest(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestPodNamesAsAliases(t *testing.T) {
+	long := strings.Repeat("p", 63)
+	for args, want := range map[string]string{
+		"K8S_POD_NAME=web;K8S_POD_NAMESPACE=shop":           "web web.shop",
+		"K8S_POD_NAME=web":                                  "web",
+		"K8S_POD_NAMESPACE=shop":                            "",
+		"K8S_POD_NAME=web-;K8S_POD_NAMESPACE=shop":          "web-.shop",
+		"K8S_POD_NAME=a..b;K8S_POD_NAMESPACE=shop":          "",
+		"K8S_POD_NAME=" + long + ";K8S_POD_NAMESPACE=shop":  long,
+		"K8S_POD_NAME=" + long + "p;K8S_POD_NAMESPACE=shop": "",
+	} {
+		r, _, err := request(t, `{"name": "n", "network": "web"}`, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(r.Aliases, " "); got != want {
+			t.Errorf("%s: got %q, want %q", args, got, want)
+		}
 	}
 }
 

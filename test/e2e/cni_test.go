@@ -22,11 +22,14 @@ func (w *world) cni() map[string]command {
 		// conflist NAME KEYS: a network configuration whose one plugin is
 		// arca-cni with such keys, in JSON.
 		"conflist": func(ts *testscript.TestScript, _ bool, args []string) {
-			plugin := w.plugin(ts, args[1])
+			plugin, version := w.plugin(ts, args[1]), "1.1.0"
+			if v, given := plugin["cniVersion"].(string); given {
+				version = v
+			}
 			plugin["capabilities"] = map[string]bool{
 				"portMappings": true, "bandwidth": true, "mac": true, "ips": true, "dns": true, "aliases": true,
 			}
-			raw, err := json.Marshal(map[string]any{"cniVersion": "1.1.0", "name": args[0], "plugins": []any{plugin}})
+			raw, err := json.Marshal(map[string]any{"cniVersion": version, "name": args[0], "plugins": []any{plugin}})
 			ts.Check(err)
 			ts.Check(os.MkdirAll(ts.Getenv("NETCONFPATH"), 0o755))
 			ts.Check(os.WriteFile(filepath.Join(ts.Getenv("NETCONFPATH"), args[0]+".conflist"), raw, 0o600))

@@ -36,7 +36,8 @@ type world struct {
 	servers        []*nettest.Server
 	stream         []*exec.Cmd // of rate-start
 	streamTo       string
-	hidden         bool // the machine's /var/lib, by cnitool
+	hidden         bool   // the machine's /var/lib, by cnitool
+	engine         string // Podman's folder in /run, once it was used
 }
 
 // patience bounds every wait of a command.
@@ -271,6 +272,7 @@ func (w *world) pingStop(ts *testscript.TestScript, args []string) {
 
 // end takes down what a story that failed has left.
 func (w *world) end() {
+	w.endPodman()
 	w.showCache()
 	w.endStream()
 	for _, c := range []*exec.Cmd{w.pinger, w.daemon} {

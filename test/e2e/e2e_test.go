@@ -36,6 +36,7 @@ func TestStories(t *testing.T) {
 			maps.Copy(commands, w.traffic())
 			maps.Copy(commands, w.rates())
 			maps.Copy(commands, w.cni())
+			maps.Copy(commands, w.podman())
 			t.Run("story", func(t *testing.T) {
 				testscript.Run(t, testscript.Params{
 					Files: []string{file},

@@ -1,0 +1,85 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package migrate
+
+import (
+	"context"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/google/go-cmp/cmp"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+type full struct{ controlpb.NetworkControlClient }
+
+func (full) ListBridges(context.Context, *controlpb.ListBridgesRequest, ...grpc.CallOption) (*controlpb.ListBridgesResponse, error) {
+	return &controlpb.ListBridgesResponse{Bridges: []*controlpb.BridgeInfo{{
+		NetworkId: "0a", Name: "web", Mtu: 1400, InterContainer: false, EgressMode: "Routed", IpFamilies: []string{"IPv4"},
+		Labels: map[string]string{"app": "shop"}, Annotations: map[string]string{"docker.network.arca.dev/driver": "bridge", "kubectl.kubernetes.io/last-applied-configuration": "{}"},
+		Subnets: []*controlpb.Subnet{{Cidr: "10.1.0.0/24", Gateway: "10.1.0.1", Reserved: []string{"10.1.0.9"}}},
+	}}}, nil
+}
+
+func (full) GetContainerNetworks(context.Context, *controlpb.GetContainerNetworksRequest, ...grpc.CallOption) (*controlpb.GetContainerNetworksResponse, error) {
+	return &controlpb.GetContainerNetworksResponse{Networks: []*controlpb.ContainerNetwork{
+		{Name: "gone.0a", Deleting: true},
+		{Name: "c1.0a", NetworkId: "0a", ContainerId: "c1", Addresses: []string{"10.1.0.2/24"}, MacAddress: "02:00:00:00:00:01",
+			Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/c1", Name: "eth0"},
+			Ports:     []*controlpb.PublishedPort{{HostPort: 8080, ContainerPort: 80}}},
+	}}, nil
+}
+
+func TestExport(t *testing.T) {
+	got, err := Export(context.Background(), full{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `apiVersion: network.arca.dev/v1alpha1
+kind: Network
+metadata:
+  annotations:
+    docker.network.arca.dev/driver: bridge
+  labels:
+    app: shop
+  name: 0a
+spec:
+  dnsName: web
+  egress:
+    mode: Routed
+  interContainer: false
+  ipFamilies:
+  - IPv4
+  mtu: 1400
+  subnets:
+  - cidr: 10.1.0.0/24
+    gateway: 10.1.0.1
+    reserved:
+    - 10.1.0.9
+---
+apiVersion: network.arca.dev/v1alpha1
+kind: Attachment
+metadata:
+  name: c1.0a
+spec:
+  addresses:
+  - 10.1.0.2
+  container:
+    id: c1
+  interface:
+    name: eth0
+    netns: /run/netns/c1
+    type: Veth
+  mac: "02:00:00:00:00:01"
+  network: 0a
+  ports:
+  - containerPort: 80
+    hostPort: 8080
+`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Error(diff)
+	}
+}
