@@ -21,6 +21,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/docker"
+	"github.com/vas-solutus/arca-network/pkg/docker/engine"
 )
 
 // controlSocket is where `arca-network run` listens by itself.
@@ -117,7 +118,7 @@ func (o *options) run(ctx context.Context, log logr.Logger) error {
 		child := &child{program: o.program, arguments: append([]string{"run", "--listen", target}, o.arguments...), log: log.WithName("arca-network")}
 		g.Go(func() error { return child.supervise(ctx) })
 	}
-	server, stop, err := o.newServer(target, log)
+	server, stop, err := o.newServer(ctx, g, target, log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -162,7 +163,7 @@ func lookUpGroup(name string) (int, error) {
 	return 0, fmt.Errorf("--group: %q: %w", name, err)
 }
 
-func (o *options) newServer(target string, log logr.Logger) (*docker.Server, func(), error) {
+func (o *options) newServer(ctx context.Context, g *errgroup.Group, target string, log logr.Logger) (*docker.Server, func(), error) {
 	var config *tls.Config
 	if o.tls.Cert != "" {
 		var err error
@@ -178,10 +179,15 @@ func (o *options) newServer(target string, log logr.Logger) (*docker.Server, fun
 	if o.engine == "" {
 		return docker.NewServer(options), func() { _ = c.Close() }, nil
 	}
-	engine, err := docker.DialDocker(o.engine)
+	proxy, err := engine.New(engine.Options{Address: o.engine, Networks: networks{c}, Log: log.WithName("engine")})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("--engine: %w", err), c.Close())
 	}
-	options.Engine = engine
-	return docker.NewServer(options), func() { _, _ = c.Close(), engine.Close() }, nil
+	containers, err := docker.DialDocker(o.engine)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("--engine: %w", err), c.Close())
+	}
+	options.Engine, options.InFront = containers, proxy.InFrontOf
+	g.Go(func() error { return proxy.Run(ctx) })
+	return docker.NewServer(options), func() { proxy.Close(); _, _ = c.Close(), containers.Close() }, nil
 }

@@ -49,6 +49,15 @@ func EndpointID(a *controlpb.ContainerNetwork) string {
 	return DerivedID(a.GetUid())
 }
 
+// annotationContainer is the engine's id of a container that is attached by
+// another name.
+const annotationContainer = AnnotationPrefix + "container-id"
+
+// containerID is the engine's id of an endpoint's container.
+func containerID(a *controlpb.ContainerNetwork) string {
+	return or(a.GetAnnotations()[annotationContainer], a.GetContainerId())
+}
+
 // endpointsOf are the containers of a network, by their ids.
 func endpointsOf(attachments []*controlpb.ContainerNetwork) map[string]network.EndpointResource {
 	out := map[string]network.EndpointResource{}
@@ -67,7 +76,7 @@ func endpointsOf(attachments []*controlpb.ContainerNetwork) map[string]network.E
 				e.IPv6Address = p
 			}
 		}
-		key := a.GetContainerId()
+		key := containerID(a)
 		if key == "" {
 			key = "ep-" + e.EndpointID
 		}

@@ -44,11 +44,14 @@ func special() []*dockerNetwork {
 	for name, driver := range map[string]string{network.NetworkHost: "host", network.NetworkNone: "null"} {
 		f := Facts{Name: name, Driver: driver, Scope: scopeLocal, EnableIPv4: true}
 		n := &dockerNetwork{Network: f.network()}
-		n.ID = DerivedID("network.arca.dev/" + name)
+		n.ID = SpecialID(name)
 		out = append(out, n)
 	}
 	return out
 }
+
+// SpecialID is the id of host or none.
+func SpecialID(name string) string { return DerivedID("network.arca.dev/" + name) }
 
 // DerivedID is an id in Docker's form for what has none.
 func DerivedID(of string) string {

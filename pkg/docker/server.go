@@ -29,6 +29,9 @@ type Options struct {
 	Engine Engine
 	// Rest serves what is not of the Network API. Nil: page not found.
 	Rest http.Handler
+	// InFront stands in front of the server, and hands on to it what it does not
+	// serve itself. Nil: nothing does.
+	InFront func(server http.Handler) http.Handler
 	// Version is this program's.
 	Version string
 	Log     logr.Logger
@@ -49,6 +52,7 @@ type Server struct {
 	control controlpb.NetworkControlClient
 	engine  Engine
 	rest    http.Handler
+	front   http.Handler
 	version string
 	log     logr.Logger
 
@@ -59,10 +63,15 @@ type Server struct {
 
 // NewServer returns a server. Events are told while Run runs.
 func NewServer(o Options) *Server {
-	return &Server{
+	s := &Server{
 		control: o.Control, engine: o.Engine, rest: o.Rest, version: cmp.Or(o.Version, "dev"), log: o.Log,
 		events: newEventLog(),
 	}
+	s.front = s
+	if o.InFront != nil {
+		s.front = o.InFront(s)
+	}
+	return s
 }
 
 // Serve runs the server on a listener until ctx is done, and closes it. Requests
@@ -76,7 +85,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	// Streams end with the server, not with their clients.
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	h := &http.Server{Handler: s, ReadHeaderTimeout: readHeaderTimeout, BaseContext: func(net.Listener) context.Context { return base }}
+	h := &http.Server{Handler: s.front, ReadHeaderTimeout: readHeaderTimeout, BaseContext: func(net.Listener) context.Context { return base }}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error {

@@ -44,6 +44,8 @@ type world struct {
 	arcad   *process
 	client  *control.Client
 	docker  *plugin.DockerEngine
+	// fronted: arcad serves Docker's API in front of the engine.
+	fronted bool
 }
 
 // newWorld starts all of it; flags are dockerd's.
@@ -283,6 +285,9 @@ func (w *world) agree() error {
 	}
 	if !maps.Equal(have, links) {
 		return fmt.Errorf("the host has interfaces %v, the objects %v", have, links)
+	}
+	if w.fronted {
+		return nil // the engine has shadows of those that a container wanted
 	}
 	known, err := w.docker.Endpoints(ctx)
 	if err != nil {

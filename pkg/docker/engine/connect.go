@@ -7,13 +7,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 )
 
 // connect serves a request to connect a container to a network.
 func (e *Engine) connect(w http.ResponseWriter, r *http.Request, network string) {
 	e.toShadow(w, r, network, "connect", func(ctx context.Context, n Network, body *object) error {
-		c, err := e.Container(ctx, body.text("Container"))
+		c, err := e.container(ctx, body.text("Container"))
 		if isNotFound(err) {
 			return nil // the engine says so itself
 		}
@@ -82,7 +81,7 @@ func (e *Engine) onShadow(ctx context.Context, network string, data []byte, chan
 
 // connectSettings are the settings of an endpoint that a container gets, with
 // what the driver is told of the container.
-func connectSettings(n Network, c Container, asked json.RawMessage) (json.RawMessage, error) {
+func connectSettings(n Network, c containerState, asked json.RawMessage) (json.RawMessage, error) {
 	if n.Driver == "host" || n.Driver == "null" {
 		if asked == nil {
 			asked = json.RawMessage("{}")
@@ -99,41 +98,4 @@ func connectSettings(n Network, c Container, asked json.RawMessage) (json.RawMes
 		return asked, nil // the engine's to refuse
 	}
 	return tell(settings, c.ID, c.Name).encode(), nil
-}
-
-// Connect connects a container to a network, with endpoint settings as the API
-// has them, or nil. One that runs has its interface when Connect returns.
-func (e *Engine) Connect(ctx context.Context, n Network, container string, settings json.RawMessage) error {
-	name, err := e.knownBy(ctx, n)
-	if err != nil {
-		return err
-	}
-	c, err := e.Container(ctx, container)
-	if err != nil {
-		return e.inOurNames(err)
-	}
-	if settings, err = connectSettings(n, c, settings); err != nil {
-		return err
-	}
-	return e.inOurNames(e.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(name)+"/connect", nil,
-		object{{"Container", encode(c.ID)}, {"EndpointConfig", settings}}.encode(), nil))
-}
-
-// Disconnect disconnects a container from a network. By force also one that the
-// engine does not have any more.
-func (e *Engine) Disconnect(ctx context.Context, n Network, container string, force bool) error {
-	name, err := e.knownBy(ctx, n)
-	if err != nil {
-		return err
-	}
-	return e.inOurNames(e.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(name)+"/disconnect", nil,
-		map[string]any{"Container": container, "Force": force}, nil))
-}
-
-// inOurNames is the engine's refusal in our names.
-func (e *Engine) inOurNames(err error) error {
-	if refusal, ok := err.(*Error); ok {
-		return &Error{refusal.Status, translation{shadows: e.known.all()}.text(refusal.Message)}
-	}
-	return err
 }

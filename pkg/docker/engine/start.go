@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -26,11 +25,11 @@ func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string)
 // prepare makes a container ready that does not run. What its driver is told of
 // it is not known when it is created, and its name may have changed since.
 func (e *Engine) prepare(ctx context.Context, container string) error {
-	var c containerState
-	if err := e.call(ctx, http.MethodGet, "/containers/"+url.PathEscape(container)+"/json", nil, nil, &c); err != nil {
-		if isNotFound(err) {
-			return nil // the engine says so itself
-		}
+	c, err := e.container(ctx, container)
+	if isNotFound(err) {
+		return nil // the engine says so itself
+	}
+	if err != nil {
 		return err
 	}
 	names := c.shadows()
@@ -66,7 +65,7 @@ func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n
 		settings = object{}
 	}
 	was := settings.text("NetworkID")
-	told := tell(wanted(settings), c.ID, strings.TrimPrefix(c.Name, "/"))
+	told := tell(wanted(settings), c.ID, c.Name)
 	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
 		return nil
 	}

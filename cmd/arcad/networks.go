@@ -1,0 +1,77 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/docker"
+	"github.com/vas-solutus/arca-network/pkg/docker/engine"
+)
+
+// networks tells the proxy of the engine which networks there are.
+type networks struct {
+	control controlpb.NetworkControlClient
+}
+
+// Networks lists all that a container can be on. A configuration is none.
+func (n networks) Networks(ctx context.Context) ([]engine.Network, error) {
+	list, err := n.control.ListBridges(ctx, &controlpb.ListBridgesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	out := []engine.Network{
+		{ID: docker.SpecialID("host"), Name: "host", Driver: "host"},
+		{ID: docker.SpecialID("none"), Name: "none", Driver: "null"},
+	}
+	for _, b := range list.GetBridges() {
+		facts := docker.FactsOf(b)
+		if b.GetDeleting() || facts.ConfigOnly {
+			continue
+		}
+		one := engine.Network{
+			ID: docker.NetworkID(b), Name: facts.Name, Object: b.GetNetworkId(), Driver: facts.Driver,
+			EnableIPv6: facts.EnableIPv6, Internal: b.GetInternal(),
+		}
+		for _, s := range b.GetSubnets() {
+			one.Subnets = append(one.Subnets, engine.Subnet{CIDR: s.GetCidr(), Gateway: s.GetGateway()})
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// Ports are what is published of the endpoints on some networks.
+func (n networks) Ports(ctx context.Context, on []engine.Network) (map[string][]engine.Port, error) {
+	out := map[string][]engine.Port{}
+	for _, network := range on {
+		list, err := n.control.GetContainerNetworks(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: network.Object})
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range list.GetNetworks() {
+			for _, p := range a.GetPorts() {
+				out[docker.EndpointID(a)] = append(out[docker.EndpointID(a)], portsOf(p)...)
+			}
+		}
+	}
+	return out, nil
+}
+
+// portsOf are the ports of a range, one by one.
+func portsOf(p *controlpb.PublishedPort) []engine.Port {
+	protocol := p.GetProtocol()
+	if protocol == "" {
+		protocol = "tcp"
+	}
+	var out []engine.Port
+	for i := range max(0, p.GetHostPortEnd()-p.GetHostPort()) + 1 {
+		out = append(out, engine.Port{
+			Protocol: protocol, HostIP: p.GetHostIp(),
+			HostPort: int(p.GetHostPort() + i), Container: int(p.GetContainerPort() + i),
+		})
+	}
+	return out
+}

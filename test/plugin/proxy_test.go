@@ -1,0 +1,205 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// front starts arcad with the Docker API, in place of the driver alone, and
+// returns a way to run docker there.
+func (w *world) front() (docker func(args ...string) string, try func(args ...string) (string, error)) {
+	w.Helper()
+	w.arcad.kill()
+	w.fronted = true
+	w.startFront()
+	host := "unix://" + w.frontSocket()
+	docker = func(args ...string) string {
+		w.Helper()
+		out, err := w.engine.DockerAt(w.Context(), host, args...)
+		if err != nil {
+			w.Fatal(err)
+		}
+		return out
+	}
+	return docker, func(args ...string) (string, error) { return w.engine.DockerAt(w.Context(), host, args...) }
+}
+
+func (w *world) frontSocket() string { return filepath.Join(filepath.Dir(w.socket()), "arca.sock") }
+
+func (w *world) startFront() {
+	w.Helper()
+	w.arcad = w.start("arcad", "run", "-v", "1", "--listen", "unix://"+w.frontSocket(), "--target", w.target(),
+		"--engine", "unix://"+w.socket(), "--plugin-socket", "unix:///run/docker/plugins/arca.sock")
+	w.eventually(func() error {
+		conn, err := net.Dial("unix", w.frontSocket())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err
+	})
+}
+
+// TestDockerAPI: what a person does with arcad's socket and a stock engine
+// behind it. Nothing names a driver.
+func TestDockerAPI(t *testing.T) {
+	w := newWorld(t)
+	docker, try := w.front()
+	says := func(want string, args ...string) {
+		t.Helper()
+		if got := docker(args...); got != want {
+			t.Errorf("docker %s says\n%s\nwant\n%s", strings.Join(args, " "), got, want)
+		}
+	}
+
+	// The default network.
+	out := docker("run", "--rm", image, "sh", "-c", "ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf")
+	gateway := docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge")
+	if !strings.Contains(out, "default via "+gateway+" dev eth0") || !strings.Contains(out, "ExtServers: ["+gateway+"]") {
+		t.Errorf("a container of the default network has\n%s", out)
+	}
+	w.mustAgree()
+
+	web := docker("network", "create", "--subnet", "10.88.0.0/24", "web")
+	id := docker(with([]string{"run", "-d", "--name", "c1", "--network", "web", "--ip", "10.88.0.50", "--mac-address", "02:42:0a:58:00:32", "--network-alias", "a1", "-p", "8080:80"}, serve("c1")...)...)
+	w.mustAgree()
+	says("web "+web+" 10.88.0.50 02:42:0a:58:00:32 [a1]", "inspect", "-f", "{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.NetworkID}} {{$e.IPAddress}} {{$e.MacAddress}} {{$e.Aliases}}{{end}}", "c1")
+	says("80/tcp -> 0.0.0.0:8080", "port", "c1")
+	says("c1 web 0.0.0.0:8080->80/tcp", "ps", "--filter", "network=web", "--format", "{{.Names}} {{.Networks}} {{.Ports}}")
+	says(id+" c1 10.88.0.50/24", "network", "inspect", "-f", "{{range $i, $e := .Containers}}{{$i}} {{$e.Name}} {{$e.IPv4Address}}{{end}}", "web")
+	w.published("127.0.0.1:8080", "c1")
+	docker("run", "--rm", "--network", "web", image, "ping", "-c", "1", "a1")
+	// The name server of the network knows it as well.
+	docker("run", "--rm", "--network", "web", image, "nslookup", "c1", "10.88.0.1")
+	if out, err := try("run", "--rm", image, "ping", "-c", "1", "-W", "1", "10.88.0.50"); err == nil {
+		t.Errorf("networks are not apart: %s", out)
+	}
+	if out, err := try("run", "--rm", "--network", "web", "--ip", "10.88.0.50", image, "true"); err == nil || !strings.Contains(out, "Address already in use") {
+		t.Errorf("an address in use: %s %v", out, err)
+	}
+	if out, err := try("network", "rm", "web"); err == nil || !strings.Contains(out, "has active endpoints") {
+		t.Errorf("removing a network in use: %s %v", out, err)
+	}
+
+	// Hot.
+	docker("network", "create", "db")
+	docker("run", "-d", "--name", "c2", "--network", "db", image, "sleep", "1000")
+	docker("network", "connect", "--alias", "hot", "db", "c1")
+	docker("exec", "c2", "ping", "-c", "1", "hot")
+	w.mustAgree()
+	docker("network", "disconnect", "db", "c1")
+	if out, err := try("exec", "c2", "ping", "-c", "1", "-W", "1", "c1"); err == nil {
+		t.Errorf("c1 answers after it was disconnected: %s", out)
+	}
+	w.mustAgree()
+	docker("restart", "-t", "0", "c1")
+	says("10.88.0.50", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "c1")
+	w.published("127.0.0.1:8080", "c1")
+
+	docker("rm", "-f", "c1", "c2")
+	w.unpublished("127.0.0.1:8080")
+	docker("network", "rm", "web", "db")
+	w.eventually(func() error {
+		if left := w.run("network", "ls", "-f", "driver=arca", "--format", "{{.Name}}"); strings.Count(left, "arca-") != 1 {
+			return fmt.Errorf("the engine has networks %s, want that of bridge alone", left)
+		}
+		return nil
+	})
+	w.mustAgree()
+}
+
+const plainProject = `
+services:
+  web:
+    image: %[1]s
+    command: ["nc", "-ll", "-p", "80", "-e", "echo", "web"]
+    ports: ["8090:80"]
+    depends_on: [db]
+    networks: [front, back]
+  db:
+    image: %[1]s
+    command: ["sleep", "1000"]
+    networks:
+      back: {aliases: [store]}
+networks:
+  front:
+  back: {internal: true}
+`
+
+// TestPlainCompose: a project without any driver, up, down and up again.
+func TestPlainCompose(t *testing.T) {
+	w := newWorld(t)
+	docker, _ := w.front()
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, plainProject, image), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	compose := func(args ...string) string {
+		return docker(append([]string{"compose", "-p", "p1", "-f", file}, args...)...)
+	}
+	for range 2 {
+		compose("up", "-d")
+		w.mustAgree()
+		compose("exec", "web", "ping", "-c", "1", "store")
+		w.published("127.0.0.1:8090", "web")
+		web := docker("inspect", "-f", "{{.Id}}", "p1-web-1")
+		compose("up", "-d")
+		if again := docker("inspect", "-f", "{{.Id}}", "p1-web-1"); again != web {
+			t.Error("compose up made a container anew that had not changed")
+		}
+		compose("down", "-t", "0")
+		w.unpublished("127.0.0.1:8090")
+		w.mustAgree()
+	}
+}
+
+// TestFrontKilled: arcad is killed while it stands between clients and the
+// engine. Nothing that was begun is left half made.
+func TestFrontKilled(t *testing.T) {
+	w := newWorld(t)
+	docker, try := w.front()
+	docker("network", "create", "n1")
+	for round := range 3 {
+		var load sync.WaitGroup
+		for i := range 3 {
+			load.Go(func() {
+				name := fmt.Sprintf("load%d", i)
+				_, _ = try("run", "-d", "--name", name, "--network", "n1", "-p", fmt.Sprintf("%d:80", 9100+i), image, "sleep", "1000")
+				if i != 0 {
+					_, _ = try("rm", "-f", name)
+				}
+			})
+		}
+		// At any moment of a load that takes about a second.
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
+		w.arcad.kill()
+		w.startFront()
+		load.Wait()
+		w.mustAgree()
+		// The engine may still be removing one, for a client that has gone.
+		w.eventually(func() error {
+			left, err := try("ps", "-aq")
+			if err == nil && left != "" {
+				_, err = try(append([]string{"rm", "-f"}, strings.Fields(left)...)...)
+			}
+			return err
+		})
+		w.mustAgree()
+		name := fmt.Sprintf("after%d", round)
+		docker(append([]string{"run", "-d", "--name", name, "--network", "n1", "-p", "9100:80"}, serve(name)...)...)
+		w.published("127.0.0.1:9100", name)
+		docker("rm", "-f", name)
+		w.unpublished("127.0.0.1:9100")
+	}
+	docker("network", "rm", "n1")
+	w.mustAgree()
+}
