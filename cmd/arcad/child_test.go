@@ -22,7 +22,7 @@ func TestSupervise(t *testing.T) {
 	dir := t.TempDir()
 	program, starts := filepath.Join(dir, "child"), filepath.Join(dir, "starts")
 	// Killed twice; the third stays until it is told to end, and says so.
-	script := "#!/bin/sh\necho \"$*\" >> " + starts + "\n[ $(wc -l < " + starts + ") -lt 3 ] && kill -9 $$\ntrap 'echo ended >> " + starts + "; exit 0' TERM\nwhile :; do sleep 0.05; done\n"
+	script := "#!/bin/sh\ntrap 'echo ended >> " + starts + "; exit 0' TERM\necho \"$*\" >> " + starts + "\n[ $(wc -l < " + starts + ") -lt 3 ] && kill -9 $$\nwhile :; do sleep 0.05; done\n"
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
