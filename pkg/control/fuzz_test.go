@@ -50,6 +50,10 @@ var fuzzed = []struct {
 	{controlpb.NetworkControl_AttachContainer_FullMethodName, func() proto.Message { return &controlpb.AttachContainerRequest{} },
 		&controlpb.AttachContainerRequest{ContainerId: "c", NetworkId: "there", Ip: "10.9.0.9", Mac: "02:00:00:00:00:01", Hostname: "h",
 			Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/x", Name: "eth1"}, Labels: map[string]string{"a": "b"}, Manager: "m"}},
+	{controlpb.NetworkControl_UpdateContainer_FullMethodName, func() proto.Message { return &controlpb.UpdateContainerRequest{} },
+		&controlpb.UpdateContainerRequest{ContainerId: "c", NetworkId: "there", Addresses: []string{"10.9.0.10"}, Hostname: proto.String("h"),
+			Aliases: &controlpb.Aliases{Aliases: []string{"a"}}, Ports: &controlpb.PublishedPorts{Ports: []*controlpb.PublishedPort{{HostPort: 8080, ContainerPort: 80}}},
+			Annotations: map[string]string{"docker.network.arca.dev/name": "x y"}}},
 	{controlpb.NetworkControl_DetachContainer_FullMethodName, func() proto.Message { return &controlpb.DetachContainerRequest{} }, &controlpb.DetachContainerRequest{ContainerId: "c", NetworkId: "there"}},
 	{controlpb.NetworkControl_ListBridges_FullMethodName, func() proto.Message { return &controlpb.ListBridgesRequest{} }, &controlpb.ListBridgesRequest{Manager: "m"}},
 	{controlpb.NetworkControl_SetNetworkPolicy_FullMethodName, func() proto.Message { return &controlpb.SetNetworkPolicyRequest{} },
@@ -65,6 +69,7 @@ var fuzzed = []struct {
 var writes = []string{
 	controlpb.NetworkControl_CreateBridge_FullMethodName, controlpb.NetworkControl_DeleteBridge_FullMethodName,
 	controlpb.NetworkControl_AttachContainer_FullMethodName, controlpb.NetworkControl_DetachContainer_FullMethodName,
+	controlpb.NetworkControl_UpdateContainer_FullMethodName,
 	controlpb.NetworkControl_SetNetworkPolicy_FullMethodName, controlpb.NetworkControl_Sync_FullMethodName,
 }
 
