@@ -6,6 +6,7 @@ package testns
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
 
@@ -25,6 +26,7 @@ func Isolate() error {
 		{"mounting /proc", func() error { return unix.Mount("proc", "/proc", "proc", 0, "") }},
 		{"making /run/netns", func() error { return os.MkdirAll("/run/netns", 0o755) }},
 		{"raising lo", raiseLoopback},
+		{"listening on all addresses", listenOnce},
 	} {
 		if err := step.do(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
@@ -39,6 +41,16 @@ func raiseLoopback() error {
 		return err
 	}
 	return netlink.LinkSetUp(lo)
+}
+
+// listenOnce has package net find out here which families there are: it asks once,
+// where it first listens, and a namespace whose lo is down seems to have no IPv6.
+func listenOnce() error {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // Path is where the network namespace of that name is.
