@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vas-solutus/arca-network/internal/logging"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/docker/plugin"
@@ -44,7 +45,7 @@ the same host then makes arca networks beside its own:
   docker run --network n1 -p 8080:80 IMAGE`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, flush, err := newLogger("auto", 0)
+			log, flush, err := logging.New("auto", 0)
 			if err != nil {
 				return err
 			}

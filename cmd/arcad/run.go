@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vas-solutus/arca-network/internal/logging"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/docker"
@@ -61,7 +62,7 @@ starts again when it ends. SIGTERM ends both cleanly; all traffic goes on.`,
 			if err := o.validate(); err != nil {
 				return err
 			}
-			log, flush, err := newLogger(o.logFormat, o.verbosity)
+			log, flush, err := logging.New(o.logFormat, o.verbosity)
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,9 @@
 // Copyright The Arca Network Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+// Package logging makes the loggers of the programs: zap behind logr. It reads no
+// flags and logs nothing itself.
+package logging
 
 import (
 	"fmt"
@@ -14,8 +16,8 @@ import (
 	"golang.org/x/term"
 )
 
-// newLogger logs to standard error: for people on a terminal, as JSON else.
-func newLogger(format string, verbosity int) (logr.Logger, func(), error) {
+// New logs to standard error: for people on a terminal, as JSON else.
+func New(format string, verbosity int) (logr.Logger, func(), error) {
 	if format == "auto" {
 		format = "json"
 		if term.IsTerminal(int(os.Stderr.Fd())) {
