@@ -11,7 +11,7 @@ $tool controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alp
 $tool controller-gen crd paths=./api/v1alpha1 output:crd:dir=config/crd/bases
 # Extended: with generated copies, or the cache would copy rows through JSON.
 $tool modelgen -extended -p nbdb -o pkg/ovnsync/nbdb "$root/usr/share/ovn/ovn-nb.ovsschema"
-$tool modelgen -p ovsdb -o pkg/vnet/ovsdb "$root/usr/share/openvswitch/vswitch.ovsschema"
+$tool modelgen -extended -p ovsdb -o pkg/vnet/ovsdb "$root/usr/share/openvswitch/vswitch.ovsschema"
 (cd hack/tools && go run ./protogen ../.. api/control/network.proto)
 
 if [ "${1:-}" = --check ]; then
