@@ -81,8 +81,8 @@ func compareArcad(t *testing.T, all []*story, engine map[string][]answer) {
 	t.Logf("arcad was asked %d requests in %d stories: %d fields, of which %d differ for reasons that are listed", requests, len(all), fields, listed)
 }
 
-// hasContainers tells whether a story makes containers, which arcad does not hand
-// on to an engine yet.
+// hasContainers tells whether a story makes containers: of those arcad's answers
+// are not compared yet.
 func (s *story) hasContainers() bool {
 	return slices.ContainsFunc(s.requests, func(r request) bool { return strings.HasPrefix(r.path, "/containers/") })
 }

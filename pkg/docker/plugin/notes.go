@@ -6,12 +6,14 @@ package plugin
 import (
 	"maps"
 	"time"
+
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // notes are annotations of the objects that this driver has made.
 type notes map[string]string
 
-const notePrefix = "docker.network.arca.dev/"
+const notePrefix = docker.AnnotationPrefix
 
 const (
 	// noteMaker marks objects of this driver. Others it leaves alone.
