@@ -19,6 +19,7 @@ import (
 	extoptions "k8s.io/apiextensions-apiserver/pkg/cmd/server/options"
 	openapiv3 "k8s.io/apiextensions-apiserver/pkg/controller/openapiv3"
 	generatedopenapi "k8s.io/apiextensions-apiserver/pkg/generated/openapi"
+	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/apiserver/pkg/endpoints/openapi"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -61,7 +62,7 @@ func newAPIServer(ds *datastore, tcp net.Listener, c *certificates, finalizers f
 	config.BuildHandlerChainFunc = func(handler http.Handler, c *genericapiserver.Config) http.Handler {
 		return mergeEventPatches(genericapiserver.DefaultBuildHandlerChain(handler, c))
 	}
-	config.AdmissionControl = finalizers
+	config.AdmissionControl = admission.NewChainHandler(finalizers, anonymousStatus{})
 	serveTLS(config, tcp, c)
 
 	// Server-side apply on definitions reads this even if nobody else does.
