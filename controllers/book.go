@@ -86,24 +86,33 @@ func (b *Book) Load(ctx context.Context, c client.Reader) error {
 	if err := c.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing attachments: %w", err)
 	}
-	slices.SortFunc(networks.Items, func(x, y v1alpha1.Network) int { return older(&x, &y) })
-	slices.SortFunc(attachments.Items, func(x, y v1alpha1.Attachment) int { return older(&x, &y) })
 	byName := map[string]*v1alpha1.Network{}
-	for i := range networks.Items {
-		n := &networks.Items[i]
+	for _, n := range byAge[v1alpha1.Network](networks.Items) {
 		byName[n.Name] = n
 		if len(n.Status.Subnets) > 0 {
 			b.restoreNetwork(n)
 		}
 	}
-	for i := range attachments.Items {
-		a := &attachments.Items[i]
+	for _, a := range byAge[v1alpha1.Attachment](attachments.Items) {
 		if n := byName[a.Spec.Network]; n != nil && len(a.Status.Addresses) > 0 {
 			b.restoreAttachment(a)
 		}
 	}
 	b.loaded = true
 	return nil
+}
+
+// byAge points to objects, the oldest first.
+func byAge[T any, P interface {
+	*T
+	metav1.Object
+}](items []T) []P {
+	out := make([]P, len(items))
+	for i := range items {
+		out[i] = &items[i]
+	}
+	slices.SortFunc(out, func(x, y P) int { return older(x, y) })
+	return out
 }
 
 // older orders objects by age; those of one second by name.
