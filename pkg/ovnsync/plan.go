@@ -54,13 +54,12 @@ func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
 }
 
 // mark remembers where the plan stands; rollback returns there.
-func (p *plan) mark() plan {
-	m := *p
-	m.pending = maps.Clone(p.pending)
-	return m
-}
+func (p *plan) mark() plan { return *p }
 
-func (p *plan) rollback(m plan) { *p = m }
+func (p *plan) rollback(m plan) {
+	maps.DeleteFunc(p.pending, func(_ string, made inserted) bool { return made.op >= len(m.ops) })
+	*p = m
+}
 
 // owner adds what makes rows the owner's only rows.
 func (p *plan) owner(owner Owner, rows []Row) error {

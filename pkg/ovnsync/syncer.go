@@ -212,7 +212,7 @@ type Owned struct {
 // returned.
 func (s *Syncer) UpdateAll(ctx context.Context, all []Owned) error {
 	var g errgroup.Group
-	g.SetLimit(2 * maxBatch)
+	g.SetLimit(2 * maxRestore)
 	for _, o := range all {
 		g.Go(func() error {
 			_, err := s.submit(ctx, &change{owner: o.Owner, rows: o.Rows, unpaced: true})

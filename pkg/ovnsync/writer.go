@@ -28,9 +28,14 @@ type outcome struct {
 	err     error
 }
 
-// maxBatch is the most callers that share a transaction. Larger ones do not
-// raise throughput and make everybody wait longer.
-const maxBatch = 128
+const (
+	// maxBatch is the most callers that share a transaction. Larger ones do not
+	// raise throughput and make everybody wait longer.
+	maxBatch = 128
+	// maxRestore is the same where nobody waits for one of them alone: OVN begins
+	// to work on the first, and the server is busy with what OVN writes from then on.
+	maxRestore = 2048
+)
 
 // submit hands a change to the writer and waits for its commit.
 func (s *Syncer) submit(ctx context.Context, c *change) (bool, error) {
@@ -80,8 +85,12 @@ func (s *Syncer) write(ctx context.Context) {
 		}
 		owners := map[string]bool{batch[0].owner.UID: true}
 		var later []*change
+		limit := maxBatch
+		if batch[0].unpaced {
+			limit = maxRestore
+		}
 	drain:
-		for len(batch) < maxBatch {
+		for len(batch) < limit {
 			select {
 			case c := <-s.queue:
 				if owners[c.owner.UID] {
@@ -99,7 +108,7 @@ func (s *Syncer) write(ctx context.Context) {
 		for _, c := range later {
 			s.commit(ctx, []*change{c})
 		}
-		if mark != nil && len(batch) < maxBatch {
+		if mark != nil && len(batch) < limit {
 			pace(ctx, mark)
 		}
 	}
