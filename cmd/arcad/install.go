@@ -49,11 +49,12 @@ written, starts nothing, and leaves alone what it has not written.`,
 	return c
 }
 
-// nextSteps: an engine's own rules drop what is forwarded and not of its networks.
-const nextSteps = `now:
-  systemctl daemon-reload && systemctl enable --now arca-network arcad
-and, where the engine filters what the host forwards:
-  iptables -I DOCKER-USER -i uplink0 -j ACCEPT && iptables -I DOCKER-USER -o uplink0 -j ACCEPT`
+const nextSteps = "now: systemctl daemon-reload && systemctl enable --now arca-network arcad"
+
+// lastSteps: the unit of arcad let the engine's rules pass what is forwarded.
+const lastSteps = `now:
+  systemctl daemon-reload
+  iptables -D DOCKER-USER -i uplink0 -j ACCEPT; iptables -D DOCKER-USER -o uplink0 -j ACCEPT  # ip6tables too`
 
 func uninstallCommand() *cobra.Command {
 	root := ""
@@ -70,7 +71,7 @@ since. It ends nothing: end the services first.`,
 			changes, err := install.Uninstall(root)
 			tell(cmd.OutOrStdout(), changes)
 			if err == nil && install.UnitsChanged(changes) {
-				fmt.Fprintln(cmd.OutOrStdout(), "now: systemctl daemon-reload")
+				fmt.Fprintln(cmd.OutOrStdout(), lastSteps)
 			}
 			return err
 		},

@@ -8,6 +8,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
 // Options say what the services are to run.
@@ -84,6 +86,13 @@ WantedBy=multi-user.target
 `
 }
 
+// openForward lets pass what the host forwards to and from the uplink. An engine
+// has the host drop what is not of its own networks, but for what the chain
+// DOCKER-USER accepts, which it leaves to others: it keeps the rules of one that it
+// finds. They stay when arcad ends, for traffic goes on.
+const openForward = `for table in iptables ip6tables; do $table -w -N DOCKER-USER; for way in -i -o; do ` +
+	`$table -w -C DOCKER-USER $way ` + topology.UplinkInterface + ` -j ACCEPT || $table -w -I DOCKER-USER $way ` + topology.UplinkInterface + ` -j ACCEPT; done; done 2>/dev/null`
+
 // arcadUnit: the driver is there before the engine looks for it.
 func arcadUnit(o Options) string {
 	args := append([]string{"run", "--target", o.Target, "--engine", o.Engine, "--plugin-socket", o.PluginSocket}, o.ArcadFlags...)
@@ -94,6 +103,7 @@ After=network.target arca-network.service
 Before=docker.service
 
 [Service]
+ExecStartPre=-` + command("/bin/sh", []string{"-c", openForward}) + `
 ExecStart=` + command(o.Arcad, args) + `
 Restart=always
 RestartSec=1

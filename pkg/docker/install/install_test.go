@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -139,5 +140,12 @@ func TestUnits(t *testing.T) {
 	line = "ExecStart=/usr/bin/arcad run --target unix:///run/arca-network/control.sock --engine unix:///var/run/docker.sock --plugin-socket unix:///run/docker/plugins/arca.sock\n"
 	if !strings.Contains(list[1].content, line) || !strings.Contains(list[1].content, "Before=docker.service\n") {
 		t.Errorf("unit\n%s\nwant %sbefore the engine", list[1].content, line)
+	}
+	// What systemd makes of the line before it is a script that a shell can read.
+	_, script, found := strings.Cut(list[1].content, `ExecStartPre=-/bin/sh -c "`)
+	script, _, _ = strings.Cut(script, "\"\n")
+	script = strings.ReplaceAll(script, "$$", "$")
+	if out, err := exec.Command("sh", "-nc", script).CombinedOutput(); !found || err != nil || !strings.Contains(script, " -C DOCKER-USER $way uplink0 ") {
+		t.Errorf("script %q: %v %s", script, err, out)
 	}
 }
