@@ -22,6 +22,14 @@ build: ## Build bin/arca-network, bin/arcad, bin/arcactl and bin/arca-cni, stati
 demo: deps ovn-root build ## Run the main job in private namespaces and clean up after.
 	hack/demo.sh
 
+.PHONY: demo-docker
+demo-docker: deps ovn-root build ## The same for Docker users: Debian's Docker Engine, "Use it with Docker" of the README, and crashes.
+	hack/demo-docker.sh
+
+.PHONY: install
+install: ovn-root build ## Make arcad and arca-network services of this machine, in front of its Docker Engine.
+	hack/install.sh
+
 .PHONY: test
 test: ## Install what is missing and run every test.
 	hack/test.sh
