@@ -50,7 +50,11 @@ the same host then makes arca networks beside its own:
 				return err
 			}
 			defer flush()
-			return dialPlugin(cmd.Context(), log.WithName("plugin"), o.target, o.socket, o.engine)
+			listener, err := listenPlugin(cmd.Context(), log, o.socket)
+			if err != nil {
+				return err
+			}
+			return dialPlugin(cmd.Context(), log.WithName("plugin"), o.target, listener, o.engine)
 		},
 	}
 	f := c.Flags()
@@ -73,27 +77,32 @@ func (o *options) validatePlugin() error {
 	return nil
 }
 
+// listenPlugin makes the socket on which an engine finds the driver.
+func listenPlugin(ctx context.Context, log logr.Logger, address string) (net.Listener, error) {
+	listener, err := transport.Listen(ctx, address, transport.Options{Log: log})
+	if err != nil {
+		return nil, fmt.Errorf("the plugin's socket: %w", err)
+	}
+	return listener, nil
+}
+
 // dialPlugin serves the driver with a client of its own.
-func dialPlugin(ctx context.Context, log logr.Logger, target, address, engine string) error {
+func dialPlugin(ctx context.Context, log logr.Logger, target string, listener net.Listener, engine string) error {
 	client, err := control.Dial(target, nil)
 	if err != nil {
-		return fmt.Errorf("--target: %w", err)
+		return errors.Join(fmt.Errorf("--target: %w", err), listener.Close())
 	}
 	defer func() { _ = client.Close() }()
-	return servePlugin(ctx, log, client, address, engine)
+	return servePlugin(ctx, log, client, listener, engine)
 }
 
 // servePlugin serves the engine's network and IPAM driver until ctx is done.
 // Interfaces are made in the network namespace of this process, which must be the
 // engine's and that of arca-network.
-func servePlugin(ctx context.Context, log logr.Logger, client plugin.Control, address, engine string) error {
+func servePlugin(ctx context.Context, log logr.Logger, client plugin.Control, listener net.Listener, engine string) error {
 	docker, err := plugin.NewDockerEngine(engine)
 	if err != nil {
-		return err
-	}
-	listener, err := transport.Listen(ctx, address, transport.Options{Log: log})
-	if err != nil {
-		return fmt.Errorf("the plugin's socket: %w", err)
+		return errors.Join(err, listener.Close())
 	}
 	p := plugin.New(plugin.Options{Control: client, Host: host{}, Engine: docker, Log: log})
 	server := &http.Server{
@@ -103,7 +112,7 @@ func servePlugin(ctx context.Context, log logr.Logger, client plugin.Control, ad
 	}
 	// A call on a connection that was kept from before a restart would break off.
 	server.SetKeepAlivesEnabled(false)
-	log.Info("Serving the driver of container engines", "address", address, "engine", engine)
+	log.Info("Serving the driver of container engines", "address", listener.Addr().String(), "engine", engine)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -108,7 +109,7 @@ func (o *options) validate() error {
 }
 
 func (o *options) run(ctx context.Context, log logr.Logger) error {
-	listener, err := o.open(ctx)
+	listener, driver, err := o.openBoth(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -121,15 +122,39 @@ func (o *options) run(ctx context.Context, log logr.Logger) error {
 	}
 	server, stop, err := o.newServer(ctx, g, target, log)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, closeAll(listener, driver))
 	}
 	defer stop()
 	log.Info("Serving the Docker API", "address", o.listen, "target", target, "engine", o.engine)
 	g.Go(func() error { return server.Serve(ctx, listener) })
-	if o.plugin != "" {
-		g.Go(func() error { return dialPlugin(ctx, log.WithName("plugin"), target, o.plugin, o.engine) })
+	if driver != nil {
+		g.Go(func() error { return dialPlugin(ctx, log.WithName("plugin"), target, driver, o.engine) })
+	}
+	// An engine that systemd starts next finds the driver.
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Error(err, "systemd cannot be told that the sockets are there")
 	}
 	return g.Wait()
+}
+
+// openBoth makes the socket of the API, and that of the driver if there is to be one.
+func (o *options) openBoth(ctx context.Context, log logr.Logger) (api, driver net.Listener, err error) {
+	if api, err = o.open(ctx); err != nil || o.plugin == "" {
+		return api, nil, err
+	}
+	if driver, err = listenPlugin(ctx, log, o.plugin); err != nil {
+		return nil, nil, errors.Join(err, api.Close())
+	}
+	return api, driver, nil
+}
+
+func closeAll(listeners ...net.Listener) (err error) {
+	for _, l := range listeners {
+		if l != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	return err
 }
 
 // open makes the socket, for the group.

@@ -103,6 +103,7 @@ After=network.target arca-network.service
 Before=docker.service
 
 [Service]
+Type=notify
 ExecStartPre=-` + command("/bin/sh", []string{"-c", openForward}) + `
 ExecStart=` + command(o.Arcad, args) + `
 Restart=always
