@@ -12,27 +12,23 @@ cd "$(dirname "$0")/.."
 
 # Installs Debian's engine and its Compose client. Nothing of them is started, now
 # or when the machine starts: what is to be shown is started below.
-install_engine() {
-	local policy=/usr/sbin/policy-rc.d made=
+install_engine() (
 	echo "demo: installing docker.io and docker-compose; they stay, and are not started" >&2
+	policy=/usr/sbin/policy-rc.d
 	if [ ! -e $policy ]; then
+		trap 'rm -f $policy' EXIT
 		printf '#!/bin/sh\nexit 101\n' >$policy
 		chmod +x $policy
-		made=$policy
 	fi
-	local status=0
-	(
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get install -y --no-install-recommends docker.io docker-compose >/dev/null 2>&1 && exit 0
+	export DEBIAN_FRONTEND=noninteractive
+	if ! apt-get install -y --no-install-recommends docker.io docker-compose >/dev/null 2>&1; then
 		apt-get update >/dev/null
 		apt-get install -y --no-install-recommends docker.io docker-compose >/dev/null
-	) || status=$?
-	[ -z "$made" ] || rm "$made"
-	[ $status = 0 ] || { echo "demo: they cannot be installed" >&2; exit 1; }
+	fi
 	if [ -d /run/systemd/system ]; then
 		systemctl disable --quiet docker.service docker.socket containerd.service
 	fi
-}
+)
 
 # What of the machine must be the same afterwards; $work is in the name of all that is made.
 links() { ip -o link | cut -d: -f2 | sort; }
