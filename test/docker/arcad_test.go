@@ -19,57 +19,81 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
 )
 
-// startArcad starts arcad before an engine's containers, with an arca-network of
-// its own, and gives its socket. Both end with the test, and OVS and OVN too.
-func startArcad(t *testing.T, engine *dockertest.Engine) string {
+// arcad runs before an engine's containers, and is their driver.
+type arcad struct {
+	*exec.Cmd
+	log   bytes.Buffer
+	ended chan struct{}
+	stack ovnd.Options
+}
+
+// startArcad starts an engine, with more flags of dockerd, and arcad in front of
+// it with an arca-network of its own. It gives the engine and arcad's socket. All
+// ends with the test, OVS and OVN too.
+func startArcad(t *testing.T, flags ...string) (engine *dockertest.Engine, socket string) {
 	t.Helper()
 	bin, root := build(t), ovntest.Root(t)
 	run, err := os.MkdirTemp("/run", "arcad") // t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, socket := filepath.Join(t.TempDir(), "state"), filepath.Join(run, "arca.sock")
-	stack := ovnd.Options{Root: root, Dir: filepath.Join(state, "ovn"), RunDir: filepath.Join(run, "ovn")}
-	var log bytes.Buffer
-	arcad := exec.Command(filepath.Join(bin, "arcad"), "run", "--log-format", "json", "--listen", "unix://"+socket,
-		"--engine", engine.Host, "--arca-network", filepath.Join(bin, "arca-network"),
-		"--", "--log-format", "json", "--state-dir", state, "--run-dir", stack.RunDir, "--ovn-root", root)
-	arcad.Stdout, arcad.Stderr = &log, &log
-	if err := arcad.Start(); err != nil {
+	socket = filepath.Join(run, "arca.sock")
+	state, behind := filepath.Join(t.TempDir(), "state"), filepath.Join(run, "engine.sock")
+	a := &arcad{
+		ended: make(chan struct{}),
+		stack: ovnd.Options{Root: root, Dir: filepath.Join(state, "ovn"), RunDir: filepath.Join(run, "ovn")},
+	}
+	a.Cmd = exec.Command(filepath.Join(bin, "arcad"), "run", "--log-format", "json", "--listen", "unix://"+socket,
+		"--engine", "unix://"+behind, "--plugin-socket", "unix:///run/docker/plugins/arca.sock", "--arca-network", filepath.Join(bin, "arca-network"),
+		"--", "--log-format", "json", "--state-dir", state, "--run-dir", a.stack.RunDir, "--ovn-root", root)
+	a.Stdout, a.Stderr = &a.log, &a.log
+	// The engine ends before: it asks its driver about each container that it removes.
+	t.Cleanup(func() { a.stop(t) })
+	engine = dockertest.Start(t, dockertest.Options{Flags: flags})
+	// By a name of our own: the engine takes whoever names its folder for one of its
+	// processes that is left.
+	if err := os.Symlink(engine.Socket, behind); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = arcad.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		_ = arcad.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(patience):
-			t.Error("arcad does not end on SIGTERM")
-			_ = arcad.Process.Kill()
-			<-ended
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := ovnd.Stop(ctx, stack); err != nil {
-			t.Errorf("stopping OVS and OVN: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("the last of arcad's log:\n%s", log.Bytes()[max(0, log.Len()-4000):])
-		}
-	})
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = a.Wait(); close(a.ended) }()
 	for limit := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // nothing tells but an answer
 		if ready(socket) {
-			return socket
+			return engine, socket
 		}
 		select {
-		case <-ended:
+		case <-a.ended:
 			t.Fatal("arcad ended while it started")
 		default:
 		}
 		if time.Now().After(limit) {
 			t.Fatal("arcad does not answer")
 		}
+	}
+}
+
+// stop ends arcad, if it was started, and OVS and OVN.
+func (a *arcad) stop(t *testing.T) {
+	if a.Process == nil {
+		return
+	}
+	_ = a.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-a.ended:
+	case <-time.After(patience):
+		t.Error("arcad does not end on SIGTERM")
+		_ = a.Process.Kill()
+		<-a.ended
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := ovnd.Stop(ctx, a.stack); err != nil {
+		t.Errorf("stopping OVS and OVN: %v", err)
+	}
+	if t.Failed() {
+		t.Logf("the last of arcad's log:\n%s", a.log.Bytes()[max(0, a.log.Len()-4000):])
 	}
 }
 

@@ -10,13 +10,6 @@ import (
 	"github.com/vas-solutus/arca-network/internal/dockertest"
 )
 
-// TestCompose: a project of four services on two networks works with a real
-// engine as composeProject says.
-func TestCompose(t *testing.T) {
-	engine := dockertest.Start(t, dockertest.Options{})
-	composeProject(t, engine, engine.Host)
-}
-
 // composeProject brings testdata/compose up at a host, asks what its containers
 // reach, takes it down and does both once more.
 func composeProject(t *testing.T, engine *dockertest.Engine, host string) {

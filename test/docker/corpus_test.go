@@ -55,9 +55,9 @@ func playEngine(t *testing.T, all []*story) map[string][]answer {
 
 func compareArcad(t *testing.T, all []*story, engine map[string][]answer) {
 	// Without a bridge, so that its subnet is free for the network bridge of arcad.
-	containers := dockertest.Start(t, dockertest.Options{Flags: []string{"--bridge=none"}})
+	containers, socket := startArcad(t, "--bridge=none")
 	all = slices.DeleteFunc(slices.Clone(all), (*story).hasContainers)
-	answers := playAll(t, startArcad(t, containers), containers.Socket, all)
+	answers := playAll(t, socket, containers.Socket, all)
 	on, requests, fields, listed := meantDifferences(t), 0, 0, 0
 	for _, s := range all {
 		requests += len(s.requests)

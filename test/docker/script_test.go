@@ -5,22 +5,12 @@ package docker
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/vas-solutus/arca-network/internal/dockertest"
 )
-
-// TestCompatibilityScript: hack/network-compatibility.sh passes against a real
-// engine, so that what it asks of others is true.
-func TestCompatibilityScript(t *testing.T) {
-	engine := dockertest.Start(t, dockertest.Options{})
-	compatibilityScript(t, engine, engine.Host)
-}
 
 // compatibilityScript runs the script against a host, with an engine's client.
 func compatibilityScript(t *testing.T, engine *dockertest.Engine, host string) {
@@ -38,20 +28,4 @@ func compatibilityScript(t *testing.T, engine *dockertest.Engine, host string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// fetch asks this machine for a page.
-func fetch(t *testing.T, url string) string {
-	t.Helper()
-	resp, err := (&http.Client{Timeout: 5 * time.Second}).Get(url)
-	if err != nil {
-		t.Error(err)
-		return ""
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Error(err)
-	}
-	return strings.TrimSpace(string(raw))
 }
