@@ -60,6 +60,21 @@ func (n networks) Ports(ctx context.Context, on []engine.Network) (map[string][]
 	return out, nil
 }
 
+// Rename changes the name that the network of an endpoint knows.
+func (n networks) Rename(ctx context.Context, on engine.Network, endpoint, name string) error {
+	list, err := n.control.GetContainerNetworks(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: on.Object})
+	if err != nil {
+		return err
+	}
+	for _, a := range list.GetNetworks() {
+		if docker.EndpointID(a) == endpoint {
+			_, err := n.control.UpdateContainer(ctx, &controlpb.UpdateContainerRequest{ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(), Hostname: &name})
+			return err
+		}
+	}
+	return nil // it has gone
+}
+
 // portsOf are the ports of a range, one by one.
 func portsOf(p *controlpb.PublishedPort) []engine.Port {
 	protocol := p.GetProtocol()

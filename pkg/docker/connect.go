@@ -16,6 +16,9 @@ import (
 )
 
 func (s *Server) container(ctx context.Context, name string) (Container, error) {
+	if name == "" {
+		return Container{}, badRequest("invalid name or ID supplied: %q", name)
+	}
 	if s.engine == nil {
 		return Container{}, containerError(ErrNoSuchContainer, name)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 func connectedContainers(t *testing.T, w *world) {
@@ -68,6 +69,11 @@ func connectedContainers(t *testing.T, w *world) {
 		if _, err := w.NetworkDisconnect(within(t, patience), "cx", d); err != nil {
 			t.Error(err)
 		}
+	}
+	// What is on the host's network the engine knows.
+	w.engine["ch1"] = docker.Container{ID: "ch1", Name: "ch1", NetworkMode: "host"}
+	if on := w.inspect(t, "host").Containers; len(on) != 1 || on["ch1"].Name != "ch1" {
+		t.Errorf("on host: %+v", on)
 	}
 	// The engine does not know the container any more: by its name, by force.
 	delete(w.engine, a.ID)

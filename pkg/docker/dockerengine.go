@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 )
 
@@ -55,6 +56,15 @@ func (d *DockerEngine) Container(ctx context.Context, nameOrID string) (Containe
 		}
 	}
 	return c, nil
+}
+
+// Endpoints asks the engine for the endpoints on one of its own networks.
+func (d *DockerEngine) Endpoints(ctx context.Context, name string) (map[string]network.EndpointResource, error) {
+	r, err := d.client.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("asking the engine for the containers on network %s: %w", name, err)
+	}
+	return r.Network.Containers, nil
 }
 
 // Close ends the connections to the engine.

@@ -6,6 +6,8 @@ package docker
 import (
 	"context"
 	"errors"
+
+	"github.com/moby/moby/api/types/network"
 )
 
 // Engine knows containers.
@@ -13,6 +15,9 @@ type Engine interface {
 	// Container finds a container by its id, a unique beginning of it, or its
 	// name. One that does not exist is ErrNoSuchContainer.
 	Container(ctx context.Context, nameOrID string) (Container, error)
+	// Endpoints are those on a network that is the engine's own, host or none, by
+	// their containers' ids.
+	Endpoints(ctx context.Context, on string) (map[string]network.EndpointResource, error)
 }
 
 // ErrNoSuchContainer is what an Engine says of a container that it does not have.

@@ -49,9 +49,19 @@ func EndpointID(a *controlpb.ContainerNetwork) string {
 	return DerivedID(a.GetUid())
 }
 
-// annotationContainer is the engine's id of a container that is attached by
-// another name.
-const annotationContainer = AnnotationPrefix + "container-id"
+const (
+	// annotationContainer is the engine's id of a container that is attached by
+	// another name.
+	annotationContainer = AnnotationPrefix + "container-id"
+	// AnnotationMadeBy marks what an engine's driver has made.
+	AnnotationMadeBy = AnnotationPrefix + "made-by"
+)
+
+// isReservation tells whether an attachment is an address that an engine has asked
+// for, and not yet an endpoint.
+func isReservation(a *controlpb.ContainerNetwork) bool {
+	return a.GetAnnotations()[AnnotationMadeBy] != "" && a.GetAnnotations()[annotationEndpointID] == ""
+}
 
 // containerID is the engine's id of an endpoint's container.
 func containerID(a *controlpb.ContainerNetwork) string {
@@ -62,7 +72,7 @@ func containerID(a *controlpb.ContainerNetwork) string {
 func endpointsOf(attachments []*controlpb.ContainerNetwork) map[string]network.EndpointResource {
 	out := map[string]network.EndpointResource{}
 	for _, a := range attachments {
-		if a.GetDeleting() {
+		if a.GetDeleting() || isReservation(a) {
 			continue
 		}
 		e := network.EndpointResource{Name: endpointName(a), EndpointID: EndpointID(a), MacAddress: hardwareAddr(a.GetMacAddress())}

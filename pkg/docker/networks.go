@@ -52,12 +52,19 @@ func (s *Server) listNetworks(ctx context.Context, w http.ResponseWriter, r *cal
 
 func (s *Server) inspected(ctx context.Context, n *dockerNetwork, withStatus bool) (network.Inspect, error) {
 	out := network.Inspect{Network: n.Network, Containers: map[string]network.EndpointResource{}}
-	if n.info != nil {
+	switch {
+	case n.info != nil:
 		attachments, err := s.attachments(ctx, n.info.GetNetworkId(), "")
 		if err != nil {
 			return out, err
 		}
 		out.Containers = endpointsOf(attachments)
+	case s.engine != nil:
+		endpoints, err := s.engine.Endpoints(ctx, n.Name)
+		if err != nil {
+			return out, err
+		}
+		out.Containers = endpoints
 	}
 	if withStatus {
 		out.Status = ipamStatus(n, out.Containers)

@@ -119,11 +119,14 @@ func (o *observed) endpoint(a *controlpb.ContainerNetwork, gone bool) (out []eve
 		return append(out, o.forgetEndpoint(name)...)
 	}
 	if e == nil {
-		e = &seenEndpoint{uid: a.GetUid(), network: a.GetNetworkId(), container: a.GetContainerId(), id: EndpointID(a)}
+		e = &seenEndpoint{uid: a.GetUid(), network: a.GetNetworkId()}
 		o.endpoints[name] = e
 	}
 	e.again = true
-	if n := o.networks[e.network]; !e.announced && n != nil && isTrue(a.GetConditions(), "Ready") {
+	if !e.announced {
+		e.container, e.id = containerID(a), EndpointID(a) // both may be written later than the object
+	}
+	if n := o.networks[e.network]; !e.announced && n != nil && !isReservation(a) && isTrue(a.GetConditions(), "Ready") {
 		e.announced = true
 		out = append(out, n.endpointEvent(events.ActionConnect, e))
 	}

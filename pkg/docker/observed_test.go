@@ -22,6 +22,15 @@ func TestObserved(t *testing.T) {
 		return &controlpb.WatchEvent{Type: of, Object: &controlpb.WatchEvent_Attachment{Attachment: &controlpb.ContainerNetwork{
 			Name: container + "." + network, Uid: uid, NetworkId: network, ContainerId: container, Conditions: []*controlpb.Condition{{Type: "Ready", Status: ready}}}}}
 	}
+	// What an engine's driver makes is an endpoint when it says whose.
+	reserved := func(of controlpb.WatchEvent_Type, endpoint string) *controlpb.WatchEvent {
+		a := &controlpb.ContainerNetwork{Name: "r.n", Uid: "10", NetworkId: "n", ContainerId: "r",
+			Annotations: map[string]string{AnnotationMadeBy: "plugin"}, Conditions: []*controlpb.Condition{{Type: "Ready", Status: true}}}
+		if endpoint != "" {
+			a.Annotations[annotationEndpointID], a.Annotations[annotationContainer] = endpoint, "its-id"
+		}
+		return &controlpb.WatchEvent{Type: of, Object: &controlpb.WatchEvent_Attachment{Attachment: a}}
+	}
 	synced := &controlpb.WatchEvent{Type: controlpb.WatchEvent_SYNCED}
 	o := newObserved()
 	begin := func() string { o.begin(); return "" }
@@ -52,6 +61,9 @@ func TestObserved(t *testing.T) {
 		// Another of the name: the deletion was missed.
 		{endpoint(added, "d", "n", "6", true), "disconnect n d, connect n d"},
 		{endpoint(deleted, "d", "n", "6", true), "disconnect n d"},
+		{reserved(added, ""), ""},
+		{reserved(modified, DerivedID("e")), "connect n its-id"},
+		{reserved(deleted, DerivedID("e")), "disconnect n its-id"},
 		{endpoint(deleted, "c", "old", "2", true), "disconnect old c"},
 		{network(deleted, "n", "3", true), "destroy n"},
 		{endpoint(added, "e", "old", "7", true), "connect old e"},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
@@ -89,6 +90,16 @@ func (c containers) Container(_ context.Context, nameOrID string) (docker.Contai
 		}
 	}
 	return docker.Container{}, docker.ErrNoSuchContainer
+}
+
+func (c containers) Endpoints(_ context.Context, on string) (map[string]network.EndpointResource, error) {
+	out := map[string]network.EndpointResource{}
+	for id, have := range c {
+		if have.NetworkMode == on {
+			out[id] = network.EndpointResource{Name: have.Name}
+		}
+	}
+	return out, nil
 }
 
 func newWorld(t *testing.T) *world {

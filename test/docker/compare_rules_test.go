@@ -6,14 +6,19 @@ package docker
 import (
 	"reflect"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 )
 
 // TestComparison: what differs is found wherever it is, and what is meant is
 // left out by story, request and field together.
 func TestComparison(t *testing.T) {
-	s := &story{name: "s", requests: []request{
-		{method: "POST", path: "/networks/create", body: "n1"}, {method: "GET", path: "/networks/n1"},
-	}}
+	s := &story{
+		name:     "s",
+		requests: []request{{method: "POST", path: "/networks/create", body: "n1"}, {method: "GET", path: "/networks/n1"}},
+		archive:  &txtar.Archive{Files: []txtar.File{{Data: []byte(`{"IPv4Address": "10.1.0.9"}`)}}},
+	}
 	answers := func(message string, options map[string]any) []answer {
 		return []answer{{
 			request: "GET /x", status: 200, header: map[string]string{"Ostype": "linux"},
@@ -61,5 +66,24 @@ func TestComparison(t *testing.T) {
 	}
 	if want := []string{"body.message", "status"}; !reflect.DeepEqual(fields, want) {
 		t.Errorf("differences of an error in %q, want %q", fields, want)
+	}
+}
+
+// TestChosenAddresses: of an endpoint's address only its subnet counts, unless it
+// was asked for.
+func TestChosenAddresses(t *testing.T) {
+	s := &story{archive: &txtar.Archive{Files: []txtar.File{{Data: []byte(`{"IPv4Address": "10.1.0.9"}`)}}}}
+	got := s.chosen(map[string]string{
+		"a.IPv4Address": `"10.1.0.3/24"`, "b.IPv4Address": `"10.1.0.9/24"`, "c.IPv4Address": `""`,
+		"d.IPAddress": `"10.1.0.3"`, "d.IPPrefixLen": "16", "d.Gateway": `"10.1.0.1"`,
+		"e.GlobalIPv6Address": `"fd00::3"`, "e.GlobalIPv6PrefixLen": "64",
+	})
+	want := map[string]string{
+		"a.IPv4Address": "any of 10.1.0.0/24", "b.IPv4Address": `"10.1.0.9/24"`, "c.IPv4Address": `""`,
+		"d.IPAddress": "any of 10.1.0.0/16", "d.IPPrefixLen": "16", "d.Gateway": `"10.1.0.1"`,
+		"e.GlobalIPv6Address": "any of fd00::/64", "e.GlobalIPv6PrefixLen": "64",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -59,10 +60,34 @@ func differences(s *story, engine, other []answer) (out []difference) {
 	slices.SortFunc(places, func(x, y place) int { return cmp.Or(x.request-y.request, x.nth-y.nth) })
 	for _, p := range places {
 		x, y := a[p], b[p]
-		for _, d := range compare(x.fields(), y.fields()) {
+		for _, d := range compare(s.chosen(x.fields()), s.chosen(y.fields())) {
 			d.story, d.request, d.made = s.name, cmp.Or(x.request, y.request), s.made(p.request)
 			out = append(out, d)
 		}
+	}
+	return out
+}
+
+// addressFields are names of fields with an endpoint's address, and those of its
+// prefix length where it is told apart.
+var addressFields = map[string]string{"IPv4Address": "", "IPv6Address": "", "IPAddress": "IPPrefixLen", "GlobalIPv6Address": "GlobalIPv6PrefixLen"}
+
+// chosen are the fields of an answer in which an endpoint's address that the story
+// does not name is any of its subnet: which one is free first is not an answer.
+func (s *story) chosen(fields map[string]string) map[string]string {
+	out := maps.Clone(fields)
+	for name, value := range fields {
+		i := strings.LastIndexByte(name, '.') + 1
+		length, ok := addressFields[name[i:]]
+		text := strings.Trim(value, `"`)
+		if length != "" {
+			text += "/" + fields[name[:i]+length]
+		}
+		p, err := netip.ParsePrefix(text)
+		if !ok || err != nil || strings.Contains(string(s.archive.Files[0].Data), `"`+p.Addr().String()+`"`) {
+			continue
+		}
+		out[name] = fmt.Sprintf("any of %s", p.Masked())
 	}
 	return out
 }

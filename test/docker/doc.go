@@ -26,5 +26,6 @@
 //
 // The second part are the answers of the engine that hack/docker-engine.sh
 // builds; `go test ./test/docker -update` writes them. Ids, times, MAC and chosen
-// local IPv6 addresses are replaced by words.
+// local IPv6 addresses are replaced by words. Where others are compared, only the
+// subnet of an endpoint's address counts that the story does not name.
 package docker

@@ -14,7 +14,7 @@ import (
 
 // orRefused has the network server refuse what can only be refused, before a
 // shadow is made for it: a request that cannot be read, or is for a container that
-// there is not.
+// there is not, or for none.
 func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http.Request, serve func()) {
 	data, err := readBody(w, r)
 	if err != nil {
@@ -23,7 +23,9 @@ func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http
 	}
 	replaceBody(r, data)
 	request, ok := readConnection(r.Header.Get("Content-Type"), data)
-	if ok && !request.Force {
+	if ok && request.Container == "" {
+		ok = false
+	} else if ok && !request.Force {
 		_, err := e.container(r.Context(), request.Container)
 		ok = !isNotFound(err) // all else is told when it is needed
 	}
@@ -102,12 +104,18 @@ func (e *Engine) onShadow(ctx context.Context, of string, data []byte, change fu
 	if err != nil {
 		return "", nil, err
 	}
+	body, rest, invalid := parseObject(data)
+	// A network that the settings name counts, as an engine has it.
+	if id := body.part("EndpointConfig").text("NetworkID"); id != "" {
+		if n, err = find(networks, id); err != nil {
+			return "", nil, err
+		}
+	}
 	name, err := e.knownBy(ctx, n)
 	if err != nil {
 		return "", nil, err
 	}
-	body, rest, err := parseObject(data)
-	if err != nil {
+	if invalid != nil {
 		return name, data, nil // the engine's to refuse
 	}
 	for _, member := range []string{"Container", "EndpointConfig"} {

@@ -24,7 +24,8 @@ func TestMain(m *testing.M) { dockertest.Main(m) }
 // changing is a list of networks that changes.
 type changing struct {
 	sync.Mutex
-	list list
+	list    list
+	renamed []string
 }
 
 func (c *changing) Networks(context.Context) ([]Network, error) {
@@ -34,6 +35,13 @@ func (c *changing) Networks(context.Context) ([]Network, error) {
 }
 
 func (c *changing) Ports(context.Context, []Network) (map[string][]Port, error) { return nil, nil }
+
+func (c *changing) Rename(_ context.Context, on Network, _, name string) error {
+	c.Lock()
+	defer c.Unlock()
+	c.renamed = append(c.renamed, on.Name+" "+name)
+	return nil
+}
 
 func (c *changing) remove(name string) {
 	c.Lock()
@@ -175,6 +183,9 @@ func TestNetworksAreOurs(t *testing.T) {
 	driverOpt("aliases", "a1")
 	r.sh(t, "docker stop -t 0 c1; docker rename c1 c9; docker start c9; docker rename c9 c1")
 	driverOpt("hostname", "c9")
+	if got := strings.Join(r.networks.renamed, ", "); got != "web c1" { // not while it did not run
+		t.Errorf("the networks heard of new names %q, want that of a running container", got)
+	}
 	r.says(t, inspect("range $n, $e := .NetworkSettings.Networks}}{{$e.IPAddress}} {{$e.MacAddress}} {{$e.Aliases}}{{end"), "10.88.0.9 02:42:00:00:00:09 [a1]")
 	r.says(t, "docker rename c1 c2; docker rename c2 c1; docker restart -t 0 c1; docker ps --format '{{.Names}} {{.Networks}}'", "c1\nc1 web")
 
@@ -211,7 +222,7 @@ func TestNetworksAreOurs(t *testing.T) {
 	t.Run("our network is gone", func(t *testing.T) {
 		r.sh(t, "docker stop -t 0 c1")
 		r.networks.remove("web")
-		if out, err := r.try(t, "docker start c1"); err == nil || !strings.Contains(out, "network web not found") {
+		if out, err := r.try(t, "docker start c1"); err == nil || !strings.Contains(out, "failed to set up container networking: network "+web.ID+" not found") {
 			t.Errorf("%s %v", out, err)
 		}
 		names := func() string { return r.Docker(t, "network", "ls", "--format", "{{.Name}}") }

@@ -18,6 +18,8 @@ type Networks interface {
 	// Ports are the published ports of the endpoints on some networks, by the
 	// engine's id of the endpoint.
 	Ports(ctx context.Context, on []Network) (map[string][]Port, error)
+	// Rename gives an endpoint, by the engine's id of it, another name on its network.
+	Rename(ctx context.Context, on Network, endpoint, name string) error
 }
 
 // ours lists our networks.

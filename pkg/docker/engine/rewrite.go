@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 )
@@ -17,9 +18,7 @@ import (
 // handOnTo lets the engine answer, and changes a successful answer that is JSON.
 // In refusals the names of shadows become ours.
 func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) {
-	r.Header.Del("Accept-Encoding")
-	proxy := *e.pass
-	proxy.ModifyResponse = func(answer *http.Response) error {
+	e.handOnAnd(w, r, func(answer *http.Response) error {
 		refused := answer.StatusCode >= http.StatusBadRequest
 		if !refused && (change == nil || answer.StatusCode != http.StatusOK) {
 			return nil
@@ -30,7 +29,8 @@ func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ct
 		}
 		_ = answer.Body.Close()
 		if refused {
-			data = e.refusal(answer.StatusCode, data)
+			answer.StatusCode, data = e.refusal(answer.StatusCode, data)
+			answer.Status = ""
 		} else if data, err = change(r.Context(), data); err != nil {
 			return err
 		}
@@ -39,23 +39,49 @@ func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ct
 		answer.TransferEncoding = nil
 		answer.Header.Set("Content-Length", strconv.Itoa(len(data)))
 		return nil
-	}
+	})
+}
+
+// handOnAnd lets the engine answer, and has something done before the client
+// hears it.
+func (e *Engine) handOnAnd(w http.ResponseWriter, r *http.Request, do func(answer *http.Response) error) {
+	r.Header.Del("Accept-Encoding")
+	proxy := *e.pass
+	proxy.ModifyResponse = do
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	proxy.ServeHTTP(w, r)
 }
 
 // refusal is the engine's refusal in our names.
-func (e *Engine) refusal(status int, data []byte) []byte {
+func (e *Engine) refusal(status int, data []byte) (int, []byte) {
 	body, rest, err := parseObject(data)
 	if err != nil {
-		return data
+		return status, data
 	}
 	said := refusalOf(status, data).Message
-	if ours := (translation{shadows: e.known.all()}).text(said); ours != said {
+	ours := (translation{shadows: e.known.all()}).text(said)
+	status, ours = asIfItsOwn(status, ours)
+	if ours != said {
 		body.set("message", encode(ours))
-		return append(body.encode(), rest...)
+		return status, append(body.encode(), rest...)
 	}
-	return data
+	return status, data
+}
+
+// ofDriver is what an engine says that a driver of another process refuses.
+var ofDriver = regexp.MustCompile(`^(failed to set up container networking: )?remote: `)
+
+// asIfItsOwn is a refusal of a driver as one of the engine's own drivers would say it.
+func asIfItsOwn(status int, message string) (int, string) {
+	m := ofDriver.FindStringSubmatch(message)
+	if m == nil {
+		return status, message
+	}
+	said := message[len(m[0]):]
+	if said == "Address already in use" {
+		status = http.StatusForbidden
+	}
+	return status, m[1] + said
 }
 
 // inspect serves what is known of a container.

@@ -19,6 +19,7 @@ const (
 	inspectContainer
 	listContainers
 	startContainer
+	renameContainer
 	watchEvents
 	buildImage
 	connectContainer
@@ -45,6 +46,7 @@ var (
 		{http.MethodGet, regexp.MustCompile(`^/containers/json$`), listContainers},
 		{http.MethodGet, regexp.MustCompile(`^/containers/(.+)/json$`), inspectContainer},
 		{http.MethodPost, regexp.MustCompile(`^/containers/(.+)/(?:start|restart)$`), startContainer},
+		{http.MethodPost, regexp.MustCompile(`^/containers/(.+)/rename$`), renameContainer},
 		{http.MethodPost, regexp.MustCompile(`^/networks/(.+)/connect$`), connectContainer},
 		{http.MethodPost, regexp.MustCompile(`^/networks/(.+)/disconnect$`), disconnectContainer},
 		{anyMethod, regexp.MustCompile(`^/networks(?:/.*)?$`), askNetworks},

@@ -22,6 +22,8 @@ func (e *Engine) InFrontOf(networks http.Handler) http.Handler {
 			e.list(w, r)
 		case startContainer:
 			e.start(w, r, of)
+		case renameContainer:
+			e.rename(w, r, of)
 		case connectContainer:
 			e.orRefused(networks, w, r, func() { e.connect(w, r, of) })
 		case disconnectContainer:

@@ -43,14 +43,33 @@ func (e *Engine) prepare(ctx context.Context, container string) error {
 	for _, name := range names {
 		i := slices.IndexFunc(networks, func(n Network) bool { return shadowName(n.ID) == name })
 		if i < 0 {
-			t := translation{shadows: e.known.all()}
-			return &Error{http.StatusNotFound, "network " + t.text(name) + " not found"}
+			return e.gone(ctx, name, c)
 		}
 		if err := e.prepareOn(ctx, c, name, networks[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// gone refuses the start of a container whose network is gone. The engine has its
+// shadow still. It names a network by its id to who was on it before.
+func (e *Engine) gone(ctx context.Context, name string, c containerState) error {
+	t := translation{shadows: e.known.all()}
+	if _, ok := t.shadow(name); !ok {
+		var err error
+		if t.shadows, err = e.lookAtShadows(ctx); err != nil {
+			return err
+		}
+	}
+	ref := name
+	if s, ok := t.shadow(name); ok {
+		ref = s.label
+		if settings, _, err := parseObject(c.NetworkSettings.Networks[name]); err == nil && settings.text("NetworkID") != "" {
+			ref = s.network
+		}
+	}
+	return &Error{http.StatusNotFound, "failed to set up container networking: network " + ref + " not found"}
 }
 
 // prepareOn prepares a container's endpoint on one shadow. Settings of an

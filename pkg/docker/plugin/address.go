@@ -71,7 +71,7 @@ func (p *Plugin) attach(ctx context.Context, n network, mac net.HardwareAddr, r 
 	if undoErr := p.remove(undo, at, link.Outer); undoErr != nil {
 		p.log.Error(undoErr, "Taking back what was refused; it is cleaned up later", "attachment", at.key())
 	}
-	return attachment{}, refusal(err)
+	return attachment{}, n.refusal(err)
 }
 
 // undoTimeout bounds taking back what failed, whose own time may be over.
@@ -199,7 +199,7 @@ func (p *Plugin) reserve(ctx context.Context, n network, mac net.HardwareAddr, a
 			return got, nil
 		}
 	}
-	return netip.Prefix{}, fmt.Errorf("no available %s addresses on this network's address pools: %s", family(id.pool.Addr().Is6()), n.id)
+	return netip.Prefix{}, fmt.Errorf("no available %s addresses on this network's address pools: %s", family(id.pool.Addr().Is6()), n.label)
 }
 
 // addresses are an attachment's, without prefix lengths.
@@ -225,7 +225,7 @@ func (p *Plugin) readdress(ctx context.Context, a *attachment, asked ...netip.Ad
 		r.Addresses = append(r.Addresses, w.String())
 	}
 	if _, err := p.control.UpdateContainer(ctx, r); err != nil {
-		return refusal(err)
+		return network{}.refusal(err)
 	}
 	now, found, err := p.attachment(ctx, a.place())
 	if err == nil && !found {

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	reasonSubnetOverlap = v1alpha1.ReasonSubnetOverlap
-	reasonAddressInUse  = v1alpha1.ReasonAddressInUse
-	reasonPoolExhausted = v1alpha1.ReasonPoolExhausted
-	reasonPortInUse     = v1alpha1.ReasonPortInUse
+	reasonSubnetOverlap    = v1alpha1.ReasonSubnetOverlap
+	reasonAddressInUse     = v1alpha1.ReasonAddressInUse
+	reasonAddressNotUsable = v1alpha1.ReasonAddressNotUsable
+	reasonPoolExhausted    = v1alpha1.ReasonPoolExhausted
+	reasonPortInUse        = v1alpha1.ReasonPortInUse
 )
 
 func codeOf(err error) codes.Code { return status.Code(err) }

@@ -68,7 +68,11 @@ func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
 		return e, err
 	}
 	if aliases != "" {
-		e.aliases = strings.Split(aliases, ",")
+		for alias := range strings.SplitSeq(aliases, ",") {
+			if !slices.Contains(e.aliases, alias) { // an engine does not mind
+				e.aliases = append(e.aliases, alias)
+			}
+		}
 	}
 	return e, nil
 }

@@ -15,11 +15,14 @@ import (
 	"google.golang.org/grpc/codes"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // network is a Network object as the plugin needs it.
 type network struct {
-	id       string
+	id string
+	// label is what Docker calls it, its name and its id.
+	label    string
 	subnets  []subnet
 	internal bool
 	mtu      int
@@ -54,7 +57,10 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 	}
 	var out []network
 	for _, b := range list.GetBridges() {
-		n := network{id: b.GetNetworkId(), internal: b.GetInternal(), mtu: int(b.GetMtu()), notes: b.GetAnnotations(), containers: len(b.GetContainers())}
+		n := network{
+			id: b.GetNetworkId(), label: fmt.Sprintf("%s (%s)", docker.FactsOf(b).Name, docker.NetworkID(b)),
+			internal: b.GetInternal(), mtu: int(b.GetMtu()), notes: b.GetAnnotations(), containers: len(b.GetContainers()),
+		}
 		for _, s := range b.GetSubnets() {
 			cidr, err := netip.ParsePrefix(s.GetCidr())
 			if err != nil {
@@ -226,6 +232,21 @@ func refusal(err error) error {
 		return errors.New("no available addresses on this network's address pools: " + plain(err).Error())
 	}
 	return plain(err)
+}
+
+// refusal says what is refused of an endpoint on a network. An engine makes no
+// difference between an address that is another's and one that is nobody's to have.
+func (n network) refusal(err error) error {
+	switch reason := reasonOf(err); {
+	case reason == reasonAddressNotUsable:
+		return errInUse
+	case reason == reasonPoolExhausted && codeOf(err) == codes.ResourceExhausted:
+		v6 := slices.ContainsFunc(n.subnets, func(s subnet) bool {
+			return s.cidr.Addr().Is6() && strings.Contains(messageOf(err), s.cidr.String())
+		})
+		return fmt.Errorf("no available %s addresses on this network's address pools: %s", family(v6), n.label)
+	}
+	return refusal(err)
 }
 
 // plain is an error of the control API without what gRPC puts before it.

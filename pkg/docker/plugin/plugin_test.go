@@ -241,7 +241,7 @@ func TestAddresses(t *testing.T) {
 	for i := 2; i < 256; i++ {
 		_, answer := w.post("IpamDriver.RequestAddress", addressRequest(pool, "", fmt.Sprintf("02:42:00:00:01:%02x", i)))
 		if answer["Error"] != nil {
-			if why := fmt.Sprint(answer["Error"]); !strings.Contains(why, "no available addresses") {
+			if why := fmt.Sprint(answer["Error"]); !strings.Contains(why, "no available IPv4 addresses on this network's address pools: ") {
 				t.Errorf("at the end of the pool: %s", why)
 			}
 			return
@@ -417,7 +417,7 @@ func TestOptionsOfEndpoints(t *testing.T) {
 	pool := w.network("n1", "10.88.0.0/24")
 	w.ok("IpamDriver.RequestAddress", addressRequest(pool, "10.88.0.9", mac1))
 	w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Interface":{"Address":"10.88.0.9/24","MacAddress":%q},
-		"Options":{"network.arca.dev/hostname":"db","network.arca.dev/aliases":"a,b","network.arca.dev/container-id":"c1","com.docker.network.endpoint.ifname":"net7"}}`, mac1))
+		"Options":{"network.arca.dev/hostname":"db","network.arca.dev/aliases":"a,b,a","network.arca.dev/container-id":"c1","com.docker.network.endpoint.ifname":"net7"}}`, mac1))
 	a := w.control.attachments["mac-024200000001.n1"]
 	if a.GetHostname() != "db" || fmt.Sprint(a.GetAliases()) != "[a b]" || a.GetAnnotations()[noteContainer] != "c1" || a.GetAnnotations()[noteName] != "web" {
 		t.Errorf("the attachment is %v; want its names, its container and its endpoint's name", a)
