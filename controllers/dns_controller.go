@@ -121,12 +121,16 @@ const shortID = 12
 
 // namesOfAttachment is what the name server knows of an attachment.
 func namesOfAttachment(a *v1alpha1.Attachment) dns.Attachment {
-	out := dns.Attachment{Name: a.Name, Network: a.Spec.Network, Container: a.Spec.Container.ID}
+	id := a.Spec.Container.ID
+	if told := a.Annotations[v1alpha1.AnnotationContainer]; told != "" {
+		id = told
+	}
+	out := dns.Attachment{Name: a.Name, Network: a.Spec.Network, Container: id}
 	if name := a.Spec.Container.Name; name != "" {
 		out.Names = append(out.Names, name)
 	}
 	out.Names = append(out.Names, a.Spec.Container.Aliases...)
-	if id := a.Spec.Container.ID; len(id) >= shortID {
+	if len(id) >= shortID {
 		out.Names = append(out.Names, id[:shortID])
 	}
 	for _, s := range a.Status.Addresses {

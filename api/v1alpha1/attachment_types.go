@@ -76,6 +76,10 @@ type AttachmentSpec struct {
 	Bandwidth *Bandwidth `json:"bandwidth,omitempty"`
 }
 
+// AnnotationContainer has an engine's id of the container where that was not known
+// when the attachment was made, and spec.container.id is therefore another one.
+const AnnotationContainer = "docker.network.arca.dev/container-id"
+
 // Container is who uses an attachment.
 type Container struct {
 	// id is the engine's id of the container. A container is attached to a

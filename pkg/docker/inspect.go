@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
 
 // dockerNetwork is a network as Docker sees it.
@@ -52,7 +53,7 @@ func EndpointID(a *controlpb.ContainerNetwork) string {
 const (
 	// annotationContainer is the engine's id of a container that is attached by
 	// another name.
-	annotationContainer = AnnotationPrefix + "container-id"
+	annotationContainer = v1alpha1.AnnotationContainer
 	// AnnotationMadeBy marks what an engine's driver has made.
 	AnnotationMadeBy = AnnotationPrefix + "made-by"
 )

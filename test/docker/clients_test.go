@@ -23,6 +23,7 @@ func TestClients(t *testing.T) {
 	t.Run("arcad", func(t *testing.T) {
 		engine, socket := startArcad(t)
 		clients(t, engine, "unix://"+socket)
+		t.Run("resolver", func(t *testing.T) { resolver(t, engine, "unix://"+socket) })
 	})
 }
 

@@ -147,5 +147,5 @@ func connectSettings(n Network, c containerState, asked json.RawMessage) (json.R
 	if err != nil && asked != nil {
 		return asked, nil // the engine's to refuse
 	}
-	return tell(settings, c.ID, c.Name).encode(), nil
+	return tell(settings, c, c.asksGateway() && !hasLinks(asked)).encode(), nil
 }

@@ -17,6 +17,7 @@ import (
 type containerState struct {
 	ID              string `json:"Id"`
 	Name            string
+	Config          struct{ Hostname string }
 	State           struct{ Running bool }
 	NetworkSettings struct{ Networks map[string]json.RawMessage }
 }
@@ -38,4 +39,28 @@ func (c containerState) shadows() []string {
 		}
 	}
 	return out
+}
+
+// hostname is the container's host name, where it has another than the beginning
+// of its id: that everybody knows.
+func (c containerState) hostname() string {
+	if strings.HasPrefix(c.ID, c.Config.Hostname) {
+		return ""
+	}
+	return c.Config.Hostname
+}
+
+// asksGateway tells whether the container's name server is to be its gateway, as
+// was said when it was created, and it has no links since.
+func (c containerState) asksGateway() bool {
+	asks := false
+	for _, settings := range c.NetworkSettings.Networks {
+		if hasLinks(settings) {
+			return false
+		}
+		if o, _, err := parseObject(settings); err == nil {
+			asks = asks || o.options().text(optionResolver) != ""
+		}
+	}
+	return asks
 }

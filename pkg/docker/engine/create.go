@@ -16,15 +16,21 @@ const (
 	optionContainer = "network.arca.dev/container-id"
 	optionHostname  = "network.arca.dev/hostname"
 	optionAliases   = "network.arca.dev/aliases"
+	// optionNames are names that the engine gives the container besides.
+	optionNames = "network.arca.dev/names"
 	// optionMAC is the MAC address that was asked for. The engine keeps it, but
 	// does not tell it of a container that was stopped.
 	optionMAC = "network.arca.dev/mac-address"
 	// optionNameServer is the name server that a container was given because it
 	// named none.
 	optionNameServer = "network.arca.dev/name-server"
+	// optionResolver has the driver make the gateway the container's name server, in
+	// place of the engine's own.
+	optionResolver  = "network.arca.dev/resolver"
+	resolverGateway = "gateway"
 )
 
-var ownOptions = []string{optionContainer, optionHostname, optionAliases, optionMAC, optionNameServer}
+var ownOptions = []string{optionContainer, optionHostname, optionAliases, optionNames, optionMAC, optionNameServer, optionResolver}
 
 // creation is a request to create a container.
 type creation struct {
@@ -156,6 +162,7 @@ func onBridge(settings json.RawMessage) string {
 func (c *creation) onShadows(name string, places map[string]place) []byte {
 	mode := named(c.mode())
 	on, placed := places[mode]
+	asks := c.asksGateway()
 	var endpoints object
 	for _, m := range c.endpoints {
 		p, ok := places[named(m.name)]
@@ -168,7 +175,7 @@ func (c *creation) onShadows(name string, places map[string]place) []byte {
 			endpoints = append(endpoints, member{p.shadow, m.value})
 			continue
 		}
-		endpoints = append(endpoints, member{p.shadow, tell(settings, "", name).encode()})
+		endpoints = append(endpoints, member{p.shadow, tell(settings, containerState{Name: name}, asks).encode()})
 	}
 	if placed {
 		c.host.set("NetworkMode", encode(on.shadow))
@@ -176,7 +183,7 @@ func (c *creation) onShadows(name string, places map[string]place) []byte {
 	}
 	if placed && !on.builtIn() {
 		if len(endpoints) == 0 {
-			endpoints = object{{on.shadow, tell(nil, "", name).encode()}}
+			endpoints = object{{on.shadow, tell(nil, containerState{Name: name}, asks).encode()}}
 		}
 		i := slices.IndexFunc(endpoints, func(m member) bool { return m.name == on.shadow })
 		if i < 0 {
@@ -203,19 +210,37 @@ func (c *creation) onShadows(name string, places map[string]place) []byte {
 	return append(c.body.encode(), c.rest...)
 }
 
+// asksGateway tells whether the container's name server is to be its gateway. Who
+// names servers means those, and links are names that only the engine knows.
+func (c *creation) asksGateway() bool {
+	return len(c.host.texts("Dns")) == 0 && len(c.host.texts("Links")) == 0 &&
+		!slices.ContainsFunc(c.endpoints, func(m member) bool { return hasLinks(m.value) })
+}
+
+func hasLinks(settings json.RawMessage) bool {
+	s, _, err := parseObject(settings)
+	return err == nil && len(s.texts("Links")) > 0
+}
+
 // tell returns endpoint settings with what the driver is told of the container,
 // and without the id by which we know the network.
-func tell(settings object, container, name string) object {
+func tell(settings object, c containerState, asksGateway bool) object {
 	settings = slices.Clone(settings)
 	settings.drop("NetworkID")
 	options := settings.options()
 	if mac := settings.text("MacAddress"); mac != "" {
 		options.put(optionMAC, mac)
 	}
+	resolver := ""
+	if asksGateway {
+		resolver = resolverGateway
+	}
 	for option, value := range map[string]string{
-		optionContainer: container,
-		optionHostname:  name,
+		optionContainer: c.ID,
+		optionHostname:  c.Name,
+		optionNames:     c.hostname(),
 		optionAliases:   strings.Join(settings.texts("Aliases"), ","),
+		optionResolver:  resolver,
 	} {
 		options.put(option, value)
 	}

@@ -51,7 +51,7 @@ func TestCreationIsPlaced(t *testing.T) {
 		{
 			"nothing said", `{"Image":"i"}`,
 			`{"Image":"i","HostConfig":{"NetworkMode":"arca-b00000000000","Dns":["172.17.0.1"]},` +
-				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/name-server":"172.17.0.1"}}}}}`,
+				`"NetworkingConfig":{"EndpointsConfig":{"arca-b00000000000":{"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/name-server":"172.17.0.1","network.arca.dev/resolver":"gateway"}}}}}`,
 		},
 		{
 			"default, and what nobody here knows stays",
@@ -77,6 +77,11 @@ func TestCreationIsPlaced(t *testing.T) {
 		{
 			"by the id of host", `{"HostConfig":{"NetworkMode":"c3"},"NetworkingConfig":{}}`,
 			`{"HostConfig":{"NetworkMode":"host"},"NetworkingConfig":{}}`,
+		},
+		{
+			"links, which only the engine knows",
+			`{"HostConfig":{"NetworkMode":"web"},"NetworkingConfig":{"EndpointsConfig":{"web":{"Links":["x:y"]}}}}`,
+			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["10.88.0.1"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"Links":["x:y"],"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/name-server":"10.88.0.1"}}}}}`,
 		},
 		{
 			"links of the default network", `{"HostConfig":{"Links":["db:database"],"Dns":["9.9.9.9"]}}`,

@@ -84,7 +84,7 @@ func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n
 		settings = object{}
 	}
 	was := settings.text("NetworkID")
-	told := tell(wanted(settings), c.ID, c.Name)
+	told := tell(wanted(settings), c, c.asksGateway())
 	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
 		return nil
 	}

@@ -12,7 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
 )
 
 // DriverName is the driver's name in the engine: that of the plugin's socket.
@@ -21,6 +24,9 @@ const DriverName = "arca"
 // DockerEngine asks a Docker engine which endpoints it has, by its API.
 type DockerEngine struct {
 	client *http.Client
+
+	mu   sync.Mutex
+	root string // the engine's folder, once it was asked
 }
 
 // NewDockerEngine returns the engine on a socket: unix:///PATH, or PATH. It does
@@ -69,14 +75,43 @@ func (e *answerError) Error() string {
 
 // ID is what the engine keeps beside its networks.
 func (e *DockerEngine) ID(ctx context.Context) (string, error) {
-	var info struct{ ID string }
+	var info struct{ ID, DockerRootDir string }
 	if err := e.get(ctx, "/info", &info); err != nil {
 		return "", err
 	}
 	if info.ID == "" {
 		return "", errors.New("the engine has no ID")
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.root = info.DockerRootDir
 	return info.ID, nil
+}
+
+var containerID = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// ResolvConf is in the engine's folder of the container. The engine tells the path
+// of a container that runs, but not while it starts it.
+func (e *DockerEngine) ResolvConf(ctx context.Context, container string) (string, error) {
+	if !containerID.MatchString(container) {
+		return "", fmt.Errorf("container %q: must be an id of 64 hexadecimal digits", container)
+	}
+	root := e.folder()
+	if root == "" { // which ID learns
+		if _, err := e.ID(ctx); err != nil {
+			return "", err
+		}
+		if root = e.folder(); root == "" {
+			return "", errors.New("the engine does not say where its folder is")
+		}
+	}
+	return filepath.Join(root, "containers", container, "resolv.conf"), nil
+}
+
+func (e *DockerEngine) folder() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.root
 }
 
 // Endpoints lists the endpoints of all networks of this driver.

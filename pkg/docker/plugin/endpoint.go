@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 )
 
@@ -54,7 +56,7 @@ func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
 	if i.AddressIPv6 != "" {
 		e.notes[noteIPv6] = "true"
 	}
-	for option, note := range map[string]string{optionEndpointName: noteName, OptionContainer: noteContainer, optionInterface: noteInterface} {
+	for option, note := range map[string]string{optionEndpointName: noteName, OptionContainer: noteContainer, optionInterface: noteInterface, OptionResolver: noteResolver} {
 		var s string
 		if err := read(r.Options, option, &s); err != nil {
 			return e, err
@@ -63,18 +65,28 @@ func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
 			e.notes[note] = s
 		}
 	}
-	var aliases string
-	if err := errors.Join(read(r.Options, OptionHostname, &e.hostname), read(r.Options, OptionAliases, &aliases)); err != nil {
+	var aliases, names string
+	if err := errors.Join(read(r.Options, OptionHostname, &e.hostname), read(r.Options, OptionAliases, &aliases), read(r.Options, OptionNames, &names)); err != nil {
 		return e, err
 	}
-	if aliases != "" {
-		for alias := range strings.SplitSeq(aliases, ",") {
-			if !slices.Contains(e.aliases, alias) { // an engine does not mind
-				e.aliases = append(e.aliases, alias)
-			}
+	e.alias(aliases, func(string) bool { return true })
+	e.alias(names, canBeName)
+	return e, nil
+}
+
+// alias adds aliases that have commas between them. An engine does not mind one
+// that is given twice.
+func (e *endpointSpec) alias(list string, ok func(string) bool) {
+	for alias := range strings.SplitSeq(list, ",") {
+		if alias != "" && ok(alias) && !slices.Contains(e.aliases, alias) {
+			e.aliases = append(e.aliases, alias)
 		}
 	}
-	return e, nil
+}
+
+// canBeName tells what can be a name in DNS.
+func canBeName(s string) bool {
+	return len(s) <= validation.DNS1123LabelMaxLength && len(validation.IsDNS1123Subdomain(strings.ToLower(s))) == 0
 }
 
 // macFor is the MAC of an endpoint whose engine names none: the same whenever it

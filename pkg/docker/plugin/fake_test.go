@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -375,6 +376,12 @@ type fakeEngine struct {
 	id        string
 	endpoints map[string]map[string]bool
 	away      bool
+	// folder has the containers' resolv.conf, by their ids.
+	folder string
+}
+
+func (e *fakeEngine) ResolvConf(_ context.Context, container string) (string, error) {
+	return filepath.Join(e.folder, container), nil
 }
 
 func (e *fakeEngine) ID(context.Context) (string, error) {

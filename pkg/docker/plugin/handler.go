@@ -42,8 +42,8 @@ func (p *Plugin) Handler() http.Handler {
 		"DeleteEndpoint":              call(p, "Err", p.deleteEndpoint),
 		"Join":                        call(p, "Err", p.join),
 		"Leave":                       call(p, "Err", p.leave),
-		"ProgramExternalConnectivity": call(p, "Err", p.publish),
-		"RevokeExternalConnectivity":  call(p, "Err", p.unpublish),
+		"ProgramExternalConnectivity": call(p, "Err", p.connected),
+		"RevokeExternalConnectivity":  call(p, "Err", p.disconnected),
 		"DiscoverNew":                 call(p, "Err", p.discovered),
 		"DiscoverDelete":              call(p, "Err", p.discovered),
 	} {

@@ -26,7 +26,9 @@ type network struct {
 	subnets  []subnet
 	internal bool
 	mtu      int
-	notes    notes
+	// names: its gateway answers for names.
+	names bool
+	notes notes
 	// containers are on it.
 	containers int
 }
@@ -60,6 +62,7 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 		n := network{
 			id: b.GetNetworkId(), label: fmt.Sprintf("%s (%s)", docker.FactsOf(b).Name, docker.NetworkID(b)),
 			internal: b.GetInternal(), mtu: int(b.GetMtu()), notes: b.GetAnnotations(), containers: len(b.GetContainers()),
+			names: b.GetDns() == nil || b.GetDns().Enabled == nil || b.GetDns().GetEnabled(),
 		}
 		for _, s := range b.GetSubnets() {
 			cidr, err := netip.ParsePrefix(s.GetCidr())

@@ -34,6 +34,8 @@ const (
 	noteName = notePrefix + "endpoint-name"
 	// noteContainer is the engine's id of the container, where it was told.
 	noteContainer = notePrefix + "container-id"
+	// noteResolver is who the container shall ask for names.
+	noteResolver = notePrefix + "resolver"
 	// noteIPv6 says that the engine gives the endpoint its IPv6 address.
 	noteIPv6 = notePrefix + "endpoint-ipv6"
 	// noteInterface is the name of the interface within the container.

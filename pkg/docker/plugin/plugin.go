@@ -56,6 +56,9 @@ type Engine interface {
 	// Endpoints are the engine's networks of this driver and the endpoints on each
 	// of them, by their ids.
 	Endpoints(ctx context.Context) (map[string]map[string]bool, error)
+	// ResolvConf is the path, on this host, of the file that is a container's
+	// /etc/resolv.conf.
+	ResolvConf(ctx context.Context, container string) (string, error)
 }
 
 // Options are what a Plugin works with. All are needed.

@@ -417,9 +417,9 @@ func TestOptionsOfEndpoints(t *testing.T) {
 	pool := w.network("n1", "10.88.0.0/24")
 	w.ok("IpamDriver.RequestAddress", addressRequest(pool, "10.88.0.9", mac1))
 	w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Interface":{"Address":"10.88.0.9/24","MacAddress":%q},
-		"Options":{"network.arca.dev/hostname":"db","network.arca.dev/aliases":"a,b,a","network.arca.dev/container-id":"c1","com.docker.network.endpoint.ifname":"net7"}}`, mac1))
+		"Options":{"network.arca.dev/hostname":"db","network.arca.dev/aliases":"a,b,a","network.arca.dev/names":"Host-1,no name","network.arca.dev/container-id":"c1","com.docker.network.endpoint.ifname":"net7"}}`, mac1))
 	a := w.control.attachments["mac-024200000001.n1"]
-	if a.GetHostname() != "db" || fmt.Sprint(a.GetAliases()) != "[a b]" || a.GetAnnotations()[noteContainer] != "c1" || a.GetAnnotations()[noteName] != "web" {
+	if a.GetHostname() != "db" || fmt.Sprint(a.GetAliases()) != "[a b Host-1]" || a.GetAnnotations()[noteContainer] != "c1" || a.GetAnnotations()[noteName] != "web" {
 		t.Errorf("the attachment is %v; want its names, its container and its endpoint's name", a)
 	}
 	if join := w.ok("NetworkDriver.Join", ids("n1", "e1")); join["InterfaceName"].(map[string]any)["DstName"] != "net7" {

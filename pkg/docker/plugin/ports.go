@@ -100,25 +100,14 @@ func next(bindings []binding, tried int, message string) bool {
 	return true
 }
 
-// publish publishes ports of the endpoint by which a container is reached.
-func (p *Plugin) publish(ctx context.Context, r externalConnectivityRequest) (empty, error) {
-	a, found, err := p.endpoint(ctx, r.NetworkID, r.EndpointID)
+// publish publishes the ports of an endpoint.
+func (p *Plugin) publish(ctx context.Context, n network, a attachment, options map[string]any) error {
+	bindings, err := bindingsOf(options, n.notes[noteHostBinding], a.notes[noteEndpoint])
 	if err != nil {
-		return empty{}, err
-	}
-	if !found {
-		return empty{}, fmt.Errorf("endpoint %s not found", r.EndpointID)
-	}
-	n, err := p.networkOf(ctx, a.GetNetworkId(), nil)
-	if err != nil {
-		return empty{}, err
-	}
-	bindings, err := bindingsOf(r.Options, n.notes[noteHostBinding], r.EndpointID)
-	if err != nil {
-		return empty{}, err
+		return err
 	}
 	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
-		return empty{}, nil
+		return nil
 	}
 	for tried := 1; ; tried++ {
 		ports := &controlpb.PublishedPorts{}
@@ -127,10 +116,10 @@ func (p *Plugin) publish(ctx context.Context, r externalConnectivityRequest) (em
 		}
 		err := p.setPorts(ctx, a, ports)
 		if err == nil {
-			return empty{}, nil
+			return nil
 		}
 		if reasonOf(err) != reasonPortInUse || !next(bindings, tried, messageOf(err)) {
-			return empty{}, plain(err)
+			return plain(err)
 		}
 	}
 }
@@ -143,17 +132,15 @@ func (p *Plugin) setPorts(ctx context.Context, a attachment, ports *controlpb.Pu
 	return err
 }
 
-// unpublish takes published ports back, when the container is reached by another
-// endpoint or leaves.
-func (p *Plugin) unpublish(ctx context.Context, r endpointRequest) (empty, error) {
-	a, found, err := p.endpoint(ctx, r.NetworkID, r.EndpointID)
-	if err != nil || !found || len(a.GetPorts()) == 0 {
-		return empty{}, err
+// unpublish takes published ports back.
+func (p *Plugin) unpublish(ctx context.Context, a attachment) error {
+	if len(a.GetPorts()) == 0 {
+		return nil
 	}
 	if err := p.setPorts(ctx, a, &controlpb.PublishedPorts{}); err != nil {
-		return empty{}, errors.New("taking published ports back: " + plain(err).Error())
+		return errors.New("taking published ports back: " + plain(err).Error())
 	}
-	return empty{}, nil
+	return nil
 }
 
 // endpointInfo tells which ports are published.

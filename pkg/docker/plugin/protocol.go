@@ -146,6 +146,13 @@ const (
 	// network's name server answers, aliases with commas between them.
 	OptionHostname = "network.arca.dev/hostname"
 	OptionAliases  = "network.arca.dev/aliases"
+	// OptionNames are aliases that nobody asked for: one that cannot be a name in
+	// DNS is left out.
+	OptionNames = "network.arca.dev/names"
 	// OptionContainer is an option of an endpoint: the engine's id of the container.
 	OptionContainer = "network.arca.dev/container-id"
+	// OptionResolver is an option of an endpoint: ResolverGateway makes the gateway
+	// the container's name server, where it reaches the world by this endpoint.
+	OptionResolver  = "network.arca.dev/resolver"
+	ResolverGateway = "gateway"
 )

@@ -1,0 +1,126 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// engineResolver is where an engine's own name server listens in each container
+// that is on a network of a person's.
+var engineResolver = netip.MustParseAddr("127.0.0.11")
+
+// maxResolvConf bounds the file: a container may write into it.
+const maxResolvConf = 64 << 10
+
+// askGateway makes the gateway of a container's way out its name server. The
+// engine has written the file by now, and leaves alone what others have changed.
+// Where it cannot be, the engine's own name server stays, which asks a gateway for
+// what it does not know.
+func (p *Plugin) askGateway(ctx context.Context, a attachment) {
+	if gateway, ok := resolverOf(a); ok {
+		p.point(ctx, a, gateway, engineResolver, gateway)
+	}
+}
+
+// askEngine undoes it, when the container loses this way out. Where it has another
+// one, askGateway follows for that.
+func (p *Plugin) askEngine(ctx context.Context, a attachment) {
+	if gateway, ok := resolverOf(a); ok {
+		p.point(ctx, a, engineResolver, gateway)
+	}
+}
+
+// resolverOf is the name server of an endpoint's network, if its container wants it.
+func resolverOf(a attachment) (out netip.Addr, ok bool) {
+	if a.notes[noteResolver] != ResolverGateway {
+		return out, false
+	}
+	for _, s := range a.GetGateways() {
+		if g, err := netip.ParseAddr(s); err == nil && (!ok || g.Is4()) {
+			out, ok = g, true
+		}
+	}
+	return out, ok
+}
+
+// point changes the name server of an endpoint's container, where it is one of
+// some. That it cannot is no reason to refuse the container, which has one.
+func (p *Plugin) point(ctx context.Context, a attachment, to netip.Addr, from ...netip.Addr) {
+	path, err := p.engine.ResolvConf(ctx, a.notes[noteContainer])
+	if err == nil {
+		err = rewriteFile(path, func(was string) string { return withNameServer(was, from, to) })
+	}
+	if err != nil {
+		p.log.Error(err, "The name server of a container stays as it is", "container", a.notes[noteContainer], "wanted", to.String())
+	}
+}
+
+// withNameServer is a resolv.conf with another name server, if it has one alone
+// and that is one of some. The engine's option goes with it: without it names of one label
+// are first asked for in the search domains.
+func withNameServer(was string, from []netip.Addr, to netip.Addr) string {
+	lines := strings.Split(was, "\n")
+	at, dots := -1, false
+	for i, line := range lines {
+		switch f := strings.Fields(line); {
+		case len(f) < 2:
+		case f[0] == "nameserver":
+			server, err := netip.ParseAddr(f[1])
+			if err != nil || at >= 0 || !slices.Contains(from, server) {
+				return was
+			}
+			at = i
+		case f[0] == "options":
+			dots = dots || slices.ContainsFunc(f[1:], func(o string) bool { return strings.HasPrefix(o, "ndots:") })
+		}
+	}
+	if at < 0 {
+		return was
+	}
+	lines[at] = "nameserver " + to.String()
+	if !dots {
+		lines = slices.Insert(lines, at+1, "options ndots:0")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// rewriteFile changes what is in a file. It stays the same file, for it is mounted
+// into a container. One that is not there is of a container that has gone.
+func rewriteFile(path string, change func(string) string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, maxResolvConf+1))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	now := change(string(raw))
+	if len(raw) > maxResolvConf || now == string(raw) {
+		return nil
+	}
+	// Written over, not emptied first: somebody may read it.
+	if _, err = f.WriteAt([]byte(now), 0); err == nil {
+		err = f.Truncate(int64(len(now)))
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

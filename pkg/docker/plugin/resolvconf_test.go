@@ -1,0 +1,99 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	controlpb "github.com/vas-solutus/arca-network/api/control"
+)
+
+func TestWithNameServer(t *testing.T) {
+	engine, gateway := engineResolver, netip.MustParseAddr("10.88.0.1")
+	for _, c := range []struct{ name, was, want string }{
+		{"the engine's", "# By the engine.\nnameserver 127.0.0.11\nsearch a.example\noptions edns0 ndots:0\n", "# By the engine.\nnameserver 10.88.0.1\nsearch a.example\noptions edns0 ndots:0\n"},
+		{"before the engine wrote its own", "nameserver 10.88.0.1\n", "nameserver 10.88.0.1\noptions ndots:0\n"},
+		{"with an option of the person's", "nameserver 127.0.0.11\noptions ndots:3", "nameserver 10.88.0.1\noptions ndots:3"},
+		{"a person's", "nameserver 192.0.2.1\n", ""},
+		{"a person's beside it", "nameserver 127.0.0.11\nnameserver 192.0.2.1\n", ""},
+		{"none", "search a.example\n", ""},
+		{"no address", "nameserver x\n", ""},
+	} {
+		want := c.want
+		if want == "" {
+			want = c.was
+		}
+		if got := withNameServer(c.was, []netip.Addr{engine, gateway}, gateway); got != want {
+			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, want)
+		}
+	}
+}
+
+// TestResolver: the gateway of the endpoint by which a container reaches the world
+// is its name server, for as long as that is so.
+func TestResolver(t *testing.T) {
+	w := newWorld(t)
+	w.engine.folder = t.TempDir()
+	file := func(container string) string { return filepath.Join(w.engine.folder, container) }
+	said := func(container, want string) {
+		t.Helper()
+		raw, err := os.ReadFile(file(container))
+		if err != nil || !strings.HasPrefix(string(raw), "nameserver "+want+"\n") {
+			t.Errorf("container %s has %q (%v), want %s", container, raw, err, want)
+		}
+	}
+	made := func(network, pool, endpoint, mac, container, resolver string) string {
+		t.Helper()
+		address := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "", mac))["Address"]
+		w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":%q,"EndpointID":%q,"Interface":{"Address":%q,"MacAddress":%q},
+			"Options":{"network.arca.dev/container-id":%q,"network.arca.dev/resolver":%q}}`, network, endpoint, address, mac, container, resolver))
+		if err := os.WriteFile(file(container), []byte("nameserver 127.0.0.11\noptions ndots:0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return ids(network, endpoint)
+	}
+	const program, revoke = "NetworkDriver.ProgramExternalConnectivity", "NetworkDriver.RevokeExternalConnectivity"
+	n1, n2 := w.network("n1", "10.88.0.0/24"), w.network("n2", "10.89.0.0/24")
+	e1 := made("n1", n1, "e1", mac1, "c1", ResolverGateway)
+	e2 := made("n2", n2, "e2", mac2, "c1", ResolverGateway)
+	w.ok(program, e1)
+	said("c1", "10.88.0.1")
+	w.ok(program, e1)
+	said("c1", "10.88.0.1")
+	// The other takes over.
+	w.ok(revoke, e1)
+	said("c1", "127.0.0.11")
+	w.ok(program, e2)
+	said("c1", "10.89.0.1")
+	w.ok(revoke, e1) // it is not its gateway that is asked
+	said("c1", "10.89.0.1")
+	w.ok(revoke, e2)
+	said("c1", "127.0.0.11")
+
+	other := made("n1", n1, "e3", "02:42:00:00:00:03", "c2", "")
+	w.ok(program, other)
+	said("c2", "127.0.0.11")
+	// A network without a name server.
+	none := false
+	w.control.networks["n2"].Dns = &controlpb.NetworkDNS{Enabled: &none}
+	quiet := made("n2", n2, "e5", "02:42:00:00:00:05", "c4", ResolverGateway)
+	w.ok(program, quiet)
+	said("c4", "127.0.0.11")
+	// A container that has gone, and a file that is not one.
+	gone := made("n1", n1, "e4", "02:42:00:00:00:04", "c3", ResolverGateway)
+	if err := os.Remove(file("c3")); err != nil {
+		t.Fatal(err)
+	}
+	w.ok(program, gone)
+	if err := os.Symlink(file("c2"), file("c3")); err != nil {
+		t.Fatal(err)
+	}
+	w.ok(program, gone)
+	said("c2", "127.0.0.11")
+}
