@@ -23,9 +23,8 @@ func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http
 	}
 	replaceBody(r, data)
 	request, ok := readConnection(r.Header.Get("Content-Type"), data)
-	if ok && request.Container == "" {
-		ok = false
-	} else if ok && !request.Force {
+	ok = ok && request.Container != ""
+	if ok && !request.Force {
 		_, err := e.container(r.Context(), request.Container)
 		ok = !isNotFound(err) // all else is told when it is needed
 	}

@@ -31,16 +31,16 @@ func (e *Engine) events(w http.ResponseWriter, r *http.Request, networks http.Ha
 	out := &lines{to: w, controller: http.NewResponseController(w)}
 	if past != nil {
 		all := &happened{}
-		if !e.tell(out, r, past, networks, all) || all.writeTo(out) != nil || coming == nil {
+		if !e.tellEvents(out, r, past, networks, all) || all.writeTo(out) != nil || coming == nil {
 			return
 		}
 	}
-	e.tell(out, r, coming, networks, out)
+	e.tellEvents(out, r, coming, networks, out)
 }
 
-// tell gives the events that a query is for to a sink, as long as there are any.
+// tellEvents gives the events that a query is for to a sink, as long as there are any.
 // It begins the answer, and is false where it was refused.
-func (e *Engine) tell(out *lines, r *http.Request, query url.Values, networks http.Handler, to sink) bool {
+func (e *Engine) tellEvents(out *lines, r *http.Request, query url.Values, networks http.Handler, to sink) bool {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	if r = r.Clone(ctx); !maps.EqualFunc(query, r.URL.Query(), slices.Equal) { // else as it was written

@@ -31,7 +31,8 @@
 //	CreateEndpoint   the endpoint's id, in an annotation. Where another IPAM
 //	                 driver chose the address, the Attachment is made here.
 //	Join             nothing: the answer is in the Attachment.
-//	ProgramExternal… the published ports, in the Attachment.
+//	ProgramExternal… the published ports, in the Attachment; and the container's
+//	                 resolv.conf, which follows from it.
 //	DeleteEndpoint   the Attachment and its interface are gone. ReleaseAddress,
 //	                 which follows, removes only what is still a reservation.
 //

@@ -70,9 +70,12 @@ func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
 		return e, err
 	}
 	e.alias(aliases, func(string) bool { return true })
-	e.alias(names, canBeName)
+	e.alias(names, func(s string) bool { return len(e.aliases) < maxAliases && canBeName(s) })
 	return e, nil
 }
+
+// maxAliases is how many aliases an attachment can have.
+const maxAliases = 32
 
 // alias adds aliases that have commas between them. An engine does not mind one
 // that is given twice.

@@ -68,8 +68,8 @@ func (p *Plugin) point(ctx context.Context, a attachment, to netip.Addr, from ..
 }
 
 // withNameServer is a resolv.conf with another name server, if it has one alone
-// and that is one of some. The engine's option goes with it: without it names of one label
-// are first asked for in the search domains.
+// and that is one of some. The engine's option goes with it: without it names of
+// one label are first asked for in the search domains.
 func withNameServer(was string, from []netip.Addr, to netip.Addr) string {
 	lines := strings.Split(was, "\n")
 	at, dots := -1, false
