@@ -143,7 +143,7 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if o.hostBinding != "" {
 		request.Annotations[noteHostBinding] = o.hostBinding
 	}
-	if id, err := p.engineID(ctx); err == nil {
+	if id, err := p.callingEngine(ctx); err == nil {
 		request.Annotations[noteEngine] = id
 	} else {
 		// It stays when the engine forgets it: nobody would know whose it is.

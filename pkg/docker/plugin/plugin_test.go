@@ -464,3 +464,21 @@ func TestProtocol(t *testing.T) {
 		t.Errorf("GET: %d, want %d", out.Code, http.StatusMethodNotAllowed)
 	}
 }
+
+// A network is known to be an engine's also where the engine is killed while it is made.
+func TestEngineOfANetwork(t *testing.T) {
+	w := newWorld(t)
+	made := func(id, pool, want string) {
+		t.Helper()
+		w.network(id, pool)
+		if got := w.control.networks[id].GetAnnotations()[noteEngine]; got != want {
+			t.Errorf("network %s is of engine %q, want %q", id, got, want)
+		}
+	}
+	w.ok("Plugin.Activate", "")
+	made("n1", "10.88.0.0/24", "engine-1")
+	w.engine.away = true
+	made("n2", "10.89.0.0/24", "engine-1")
+	w.ok("Plugin.Activate", "") // of another, perhaps
+	made("n3", "10.90.0.0/24", "")
+}

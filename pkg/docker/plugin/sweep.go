@@ -85,6 +85,15 @@ func (p *Plugin) engineID(ctx context.Context) (string, error) {
 	return id, nil
 }
 
+// callingEngine is the id of the engine that calls, which is asked only where it
+// has not been since it was started: it may be killed while it waits for us.
+func (p *Plugin) callingEngine(ctx context.Context) (string, error) {
+	if id := p.sweeper.knownEngine(); id != "" {
+		return id, nil
+	}
+	return p.engineID(ctx)
+}
+
 // knownEngine is the engine's id, or empty: an engine that has just been started
 // makes endpoints before it answers.
 func (s *sweeper) knownEngine() string {
