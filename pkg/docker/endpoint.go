@@ -20,7 +20,8 @@ import (
 
 // Annotations of an Attachment.
 const (
-	annotationEndpointID = AnnotationPrefix + "endpoint-id"
+	// AnnotationEndpointID is the engine's id of an endpoint, or ours.
+	AnnotationEndpointID = AnnotationPrefix + "endpoint-id"
 	// annotationEndpoint is what was asked for, in JSON.
 	annotationEndpoint = AnnotationPrefix + "endpoint"
 )
@@ -44,7 +45,7 @@ type EndpointFacts struct {
 func (f EndpointFacts) Annotations() map[string]string {
 	out := map[string]string{}
 	if f.ID != "" {
-		out[annotationEndpointID] = f.ID
+		out[AnnotationEndpointID] = f.ID
 	}
 	if s := encode(f); s != "{}" {
 		out[annotationEndpoint] = s

@@ -23,7 +23,7 @@ const AnnotationPrefix = "docker.network.arca.dev/"
 const (
 	annotationName       = AnnotationPrefix + "name"
 	annotationCreated    = AnnotationPrefix + "created"
-	annotationDriver     = AnnotationPrefix + "driver"
+	AnnotationDriver     = AnnotationPrefix + "driver"
 	annotationScope      = AnnotationPrefix + "scope"
 	annotationAttachable = AnnotationPrefix + "attachable"
 	annotationIngress    = AnnotationPrefix + "ingress"
@@ -72,7 +72,7 @@ func (f Facts) Annotations() map[string]string {
 		}
 	}
 	text(annotationName, f.Name, "")
-	text(annotationDriver, f.Driver, "")
+	text(AnnotationDriver, f.Driver, "")
 	text(annotationScope, f.Scope, scopeLocal)
 	text(annotationConfigFrom, f.ConfigFrom, "")
 	flag(annotationAttachable, f.Attachable)
@@ -103,7 +103,7 @@ func FactsOf(b *controlpb.BridgeInfo) Facts {
 	a := b.GetAnnotations()
 	is := func(key string) bool { return a[key] == "true" }
 	f := Facts{
-		Name: or(a[annotationName], b.GetName()), Created: b.GetCreated().AsTime(), Driver: or(a[annotationDriver], "bridge"), Scope: or(a[annotationScope], scopeLocal),
+		Name: or(a[annotationName], b.GetName()), Created: b.GetCreated().AsTime(), Driver: or(a[AnnotationDriver], "bridge"), Scope: or(a[annotationScope], scopeLocal),
 		Attachable: is(annotationAttachable), Ingress: is(annotationIngress), ConfigOnly: is(annotationConfigOnly), ConfigFrom: a[annotationConfigFrom],
 		EnableIPv4: slices.Contains(b.GetIpFamilies(), "IPv4"), EnableIPv6: slices.Contains(b.GetIpFamilies(), "IPv6"),
 	}

@@ -44,16 +44,16 @@ func (n *dockerNetwork) hasAddresses() bool { return n.info != nil && !n.ConfigO
 // EndpointID is the Docker id of an endpoint: that which was given to it, or one
 // derived from its object.
 func EndpointID(a *controlpb.ContainerNetwork) string {
-	if id := a.GetAnnotations()[annotationEndpointID]; isID(id) {
+	if id := a.GetAnnotations()[AnnotationEndpointID]; isID(id) {
 		return id
 	}
 	return DerivedID(a.GetUid())
 }
 
 const (
-	// annotationContainer is the engine's id of a container that is attached by
+	// AnnotationContainer is the engine's id of a container that is attached by
 	// another name.
-	annotationContainer = v1alpha1.AnnotationContainer
+	AnnotationContainer = v1alpha1.AnnotationContainer
 	// AnnotationMadeBy marks what an engine's driver has made.
 	AnnotationMadeBy = AnnotationPrefix + "made-by"
 )
@@ -61,12 +61,12 @@ const (
 // isReservation tells whether an attachment is an address that an engine has asked
 // for, and not yet an endpoint.
 func isReservation(a *controlpb.ContainerNetwork) bool {
-	return a.GetAnnotations()[AnnotationMadeBy] != "" && a.GetAnnotations()[annotationEndpointID] == ""
+	return a.GetAnnotations()[AnnotationMadeBy] != "" && a.GetAnnotations()[AnnotationEndpointID] == ""
 }
 
 // containerID is the engine's id of an endpoint's container.
 func containerID(a *controlpb.ContainerNetwork) string {
-	return or(a.GetAnnotations()[annotationContainer], a.GetContainerId())
+	return or(a.GetAnnotations()[AnnotationContainer], a.GetContainerId())
 }
 
 // endpointsOf are the containers of a network, by their ids.

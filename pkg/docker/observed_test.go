@@ -27,7 +27,7 @@ func TestObserved(t *testing.T) {
 		a := &controlpb.ContainerNetwork{Name: "r.n", Uid: "10", NetworkId: "n", ContainerId: "r",
 			Annotations: map[string]string{AnnotationMadeBy: "plugin"}, Conditions: []*controlpb.Condition{{Type: "Ready", Status: true}}}
 		if endpoint != "" {
-			a.Annotations[annotationEndpointID], a.Annotations[annotationContainer] = endpoint, "its-id"
+			a.Annotations[AnnotationEndpointID], a.Annotations[AnnotationContainer] = endpoint, "its-id"
 		}
 		return &controlpb.WatchEvent{Type: of, Object: &controlpb.WatchEvent_Attachment{Attachment: a}}
 	}

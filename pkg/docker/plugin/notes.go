@@ -20,7 +20,7 @@ const (
 	noteMaker = docker.AnnotationMadeBy
 	maker     = "plugin"
 	// noteDriver is the driver of a network, for who serves Docker's API.
-	noteDriver = notePrefix + "driver"
+	noteDriver = docker.AnnotationDriver
 	// noteEngine is the id of the engine that a network or an endpoint was made for,
 	// where it is known.
 	noteEngine = notePrefix + "engine"
@@ -28,12 +28,12 @@ const (
 	noteSince = notePrefix + "since"
 	// noteEndpoint is the engine's id of an endpoint; without it an attachment is
 	// the reservation of an address. noteNetwork is the engine's id of its network.
-	noteEndpoint = notePrefix + "endpoint-id"
+	noteEndpoint = docker.AnnotationEndpointID
 	noteNetwork  = notePrefix + "network-id"
 	// noteName is the engine's name of an endpoint: that of its container.
 	noteName = notePrefix + "endpoint-name"
 	// noteContainer is the engine's id of the container, where it was told.
-	noteContainer = notePrefix + "container-id"
+	noteContainer = docker.AnnotationContainer
 	// noteResolver is who the container shall ask for names.
 	noteResolver = notePrefix + "resolver"
 	// noteIPv6 says that the engine gives the endpoint its IPv6 address.
