@@ -48,21 +48,16 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 		a.Spec.Addresses = append(a.Spec.Addresses, r.GetIp())
 		fields.add("spec.addresses[0]", "ip")
 	}
-	for i, s := range r.GetAddresses() {
-		a.Spec.Addresses = append(a.Spec.Addresses, s)
-		fields.add("spec.addresses["+strconv.Itoa(i+first)+"]", "addresses["+strconv.Itoa(i)+"]")
-	}
+	a.Spec.Addresses = append(a.Spec.Addresses, r.GetAddresses()...)
+	fields.addAddresses(len(r.GetAddresses()), first)
 	if len(r.GetAddresses()) == 0 {
 		fields.add("spec.addresses", "ip")
 	}
 	fields.add("spec.network", "network_id")
 	fields.add("spec.container.id", "container_id")
-	fields.add("spec.container.name", "hostname")
-	fields.add("spec.container.aliases", "aliases")
-	fields.add("spec.container", "hostname")
+	fields.addNames()
 	fields.add("metadata.name", "container_id")
 	fields.add("metadata.labels", "labels")
-	fields.addWhole("metadata.annotations", "annotations")
 
 	i := r.GetInterface()
 	switch {
@@ -89,6 +84,21 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 	}
 	fields.add("spec", "")
 	return a, fields, wrong
+}
+
+// addAddresses adds those of a list in a request, which begin at an index of the object's.
+func (m *fieldMap) addAddresses(n, first int) {
+	for i := range n {
+		m.add("spec.addresses["+strconv.Itoa(i+first)+"]", "addresses["+strconv.Itoa(i)+"]")
+	}
+}
+
+// addNames adds what a request says of how a container is called, and its annotations.
+func (m *fieldMap) addNames() {
+	m.add("spec.container.name", "hostname")
+	m.add("spec.container.aliases", "aliases")
+	m.add("spec.container", "hostname")
+	m.addWhole("metadata.annotations", "annotations")
 }
 
 func portsOf(ports []*controlpb.PublishedPort) (out []v1alpha1.PublishedPort) {

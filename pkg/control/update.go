@@ -5,7 +5,6 @@ package control
 
 import (
 	"context"
-	"strconv"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -101,14 +100,9 @@ func updated(before *v1alpha1.Attachment, r *controlpb.UpdateContainerRequest) *
 }
 
 func updateFields(r *controlpb.UpdateContainerRequest) (fields fieldMap) {
-	for i := range r.GetAddresses() {
-		fields.add("spec.addresses["+strconv.Itoa(i)+"]", "addresses["+strconv.Itoa(i)+"]")
-	}
+	fields.addAddresses(len(r.GetAddresses()), 0)
 	fields.add("spec.addresses", "addresses")
-	fields.add("spec.container.name", "hostname")
-	fields.add("spec.container.aliases", "aliases")
-	fields.add("spec.container", "hostname")
-	fields.addWhole("metadata.annotations", "annotations")
+	fields.addNames()
 	fields.add("spec", "")
 	return fields
 }
