@@ -130,13 +130,20 @@ networks:
   back: {driver: arca, ipam: {driver: arca}, internal: true}
 `
 
+// composeFile writes a project of the test's image.
+func (w *world) composeFile(project string) string {
+	w.Helper()
+	file := filepath.Join(w.TempDir(), "compose.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, project, image), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	return file
+}
+
 // TestCompose: a project whose networks say "driver: arca", up, down and up again.
 func TestCompose(t *testing.T) {
 	w := newWorld(t)
-	file := filepath.Join(t.TempDir(), "compose.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, project, image), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := w.composeFile(project)
 	compose := func(args ...string) string {
 		return w.run(append([]string{"compose", "-p", "p1", "-f", file}, args...)...)
 	}

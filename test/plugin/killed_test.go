@@ -36,8 +36,7 @@ func TestKilled(t *testing.T) {
 			w.T = t
 			for round := range 3 {
 				w.underLoad(func() {
-					// At any moment of a load that takes a few seconds.
-					time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
+					w.atSomeMoment(1500 * time.Millisecond)
 					victim.kill()
 				})
 				w.mustAgree()
@@ -88,6 +87,17 @@ func TestLiveRestore(t *testing.T) {
 	w.unpublished("127.0.0.1:8080")
 	w.run("network", "rm", "n1")
 	w.mustAgree()
+}
+
+// atSomeMoment waits for a part of the time that a load takes, another one each
+// time. There is nothing to wait for: each step of a load leaves something else
+// half made when it is broken off, and a moment that was chosen would be between
+// the same two steps for ever.
+func (w *world) atSomeMoment(of time.Duration) {
+	w.Helper()
+	pause := rand.N(of)
+	w.Logf("killing after %s", pause.Round(time.Millisecond))
+	time.Sleep(pause)
 }
 
 // underLoad runs something while containers come and go. What fails then, fails.

@@ -5,14 +5,10 @@ package plugin
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 )
 
 // front starts arcad with the Docker API, in place of the driver alone, and
@@ -139,10 +135,7 @@ networks:
 func TestPlainCompose(t *testing.T) {
 	w := newWorld(t)
 	docker, _ := w.front()
-	file := filepath.Join(t.TempDir(), "compose.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, plainProject, image), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := w.composeFile(plainProject)
 	compose := func(args ...string) string {
 		return docker(append([]string{"compose", "-p", "p1", "-f", file}, args...)...)
 	}
@@ -160,46 +153,4 @@ func TestPlainCompose(t *testing.T) {
 		w.unpublished("127.0.0.1:8090")
 		w.mustAgree()
 	}
-}
-
-// TestFrontKilled: arcad is killed while it stands between clients and the
-// engine. Nothing that was begun is left half made.
-func TestFrontKilled(t *testing.T) {
-	w := newWorld(t)
-	docker, try := w.front()
-	docker("network", "create", "n1")
-	for round := range 3 {
-		var load sync.WaitGroup
-		for i := range 3 {
-			load.Go(func() {
-				name := fmt.Sprintf("load%d", i)
-				_, _ = try("run", "-d", "--name", name, "--network", "n1", "-p", fmt.Sprintf("%d:80", 9100+i), image, "sleep", "1000")
-				if i != 0 {
-					_, _ = try("rm", "-f", name)
-				}
-			})
-		}
-		// At any moment of a load that takes about a second.
-		time.Sleep(time.Duration(rand.IntN(1000)) * time.Millisecond)
-		w.arcad.kill()
-		w.startFront()
-		load.Wait()
-		w.mustAgree()
-		// The engine may still be removing one, for a client that has gone.
-		w.eventually(func() error {
-			left, err := try("ps", "-aq")
-			if err == nil && left != "" {
-				_, err = try(append([]string{"rm", "-f"}, strings.Fields(left)...)...)
-			}
-			return err
-		})
-		w.mustAgree()
-		name := fmt.Sprintf("after%d", round)
-		docker(append([]string{"run", "-d", "--name", name, "--network", "n1", "-p", "9100:80"}, serve(name)...)...)
-		w.published("127.0.0.1:9100", name)
-		docker("rm", "-f", name)
-		w.unpublished("127.0.0.1:9100")
-	}
-	docker("network", "rm", "n1")
-	w.mustAgree()
 }

@@ -4,29 +4,22 @@
 package plugin
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 
-	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/internal/dockertest"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/docker/plugin"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
-	"github.com/vas-solutus/arca-network/pkg/topology"
-	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 func TestMain(m *testing.M) { dockertest.Main(m) }
@@ -190,128 +183,6 @@ func (w *world) refuses(text string, args ...string) {
 func (w *world) inspect(of, format string) string {
 	w.Helper()
 	return w.run("inspect", "-f", format, of)
-}
-
-// endpoint is what each of the three says of an endpoint.
-type endpoint struct{ id, address, mac string }
-
-func byID(a, b endpoint) int { return strings.Compare(a.id+a.mac, b.id+b.mac) }
-
-// ofEngine are the endpoints that the engine has.
-func (w *world) ofEngine(ctx context.Context) ([]endpoint, error) {
-	list, err := w.engine.DockerAt(ctx, w.engine.Host, "network", "ls", "-q", "--no-trunc", "--filter", "driver=arca")
-	if err != nil {
-		return nil, err
-	}
-	var out []endpoint
-	for id := range strings.FieldsSeq(list) {
-		raw, err := w.engine.DockerAt(ctx, w.engine.Host, "network", "inspect", id)
-		if err != nil {
-			return nil, err
-		}
-		var networks []struct {
-			Containers map[string]struct{ EndpointID, MacAddress, IPv4Address string }
-		}
-		if err := json.Unmarshal([]byte(raw), &networks); err != nil {
-			return nil, err
-		}
-		for _, c := range networks[0].Containers {
-			out = append(out, endpoint{c.EndpointID, c.IPv4Address, c.MacAddress})
-		}
-	}
-	slices.SortFunc(out, byID)
-	return out, nil
-}
-
-// attachments are all objects.
-func (w *world) attachments(ctx context.Context) (out []*controlpb.ContainerNetwork, err error) {
-	networks, err := w.client.ListBridges(ctx, &controlpb.ListBridgesRequest{})
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range networks.GetBridges() {
-		list, err := w.client.GetContainerNetworks(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: n.GetNetworkId()})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, list.GetNetworks()...)
-	}
-	return out, nil
-}
-
-// agree tells where the engine, the objects, OVN and the host's interfaces differ.
-func (w *world) agree() error {
-	ctx, cancel := context.WithTimeout(w.Context(), patience)
-	defer cancel()
-	engine, err := w.ofEngine(ctx)
-	if err != nil {
-		return err
-	}
-	list, err := w.attachments(ctx)
-	if err != nil {
-		return err
-	}
-	var objects []endpoint
-	ports, links := map[string]bool{}, map[string]bool{}
-	for _, a := range list {
-		v4 := ""
-		for _, s := range a.GetAddresses() {
-			if !strings.Contains(s, ":") {
-				v4 = s
-			}
-		}
-		objects = append(objects, endpoint{a.GetAnnotations()["docker.network.arca.dev/endpoint-id"], v4, a.GetMacAddress()})
-		ports["port/"+a.GetUid()] = true
-		links[a.GetInterface().GetName()] = true
-	}
-	slices.SortFunc(objects, byID)
-	if !slices.Equal(engine, objects) {
-		return fmt.Errorf("the engine has endpoints %v, the objects %v", engine, objects)
-	}
-	rows, err := ovnd.Tool(ctx, w.daemons, "ovn-nbctl", "--db=unix:"+filepath.Join(w.daemons.RunDir, "db.sock"), "--timeout=20", "--bare", "--columns=name", "find", "Logical_Switch_Port", "external_ids:arca-owner-kind="+topology.KindAttachment)
-	if err != nil {
-		return err
-	}
-	if got := len(strings.Fields(string(rows))); got != len(objects) {
-		return fmt.Errorf("OVN has %d ports of attachments (%s), there are %d attachments", got, rows, len(objects))
-	}
-	pairs, err := vnet.Handovers()
-	if err != nil {
-		return err
-	}
-	have := map[string]bool{}
-	for _, p := range pairs {
-		have[p.Outer] = true
-	}
-	if !maps.Equal(have, links) {
-		return fmt.Errorf("the host has interfaces %v, the objects %v", have, links)
-	}
-	if w.fronted {
-		return nil // the engine has shadows of those that a container wanted
-	}
-	known, err := w.docker.Endpoints(ctx)
-	if err != nil {
-		return err
-	}
-	networks, err := w.client.ListBridges(ctx, &controlpb.ListBridgesRequest{})
-	if err != nil {
-		return err
-	}
-	for _, n := range networks.GetBridges() {
-		if _, ok := known[n.GetNetworkId()]; !ok {
-			return fmt.Errorf("network %s is an object and not one of the engine's", n.GetNetworkId())
-		}
-	}
-	if len(known) != len(networks.GetBridges()) {
-		return fmt.Errorf("the engine has %d networks, there are %d objects", len(known), len(networks.GetBridges()))
-	}
-	return nil
-}
-
-// mustAgree waits for no longer than a late event takes.
-func (w *world) mustAgree() {
-	w.Helper()
-	w.eventually(w.agree)
 }
 
 // answers asks what is published on the host, which says its name.
