@@ -40,7 +40,7 @@ func (t translation) text(message string) string {
 func (t translation) knows(containers []object) bool {
 	for _, c := range containers {
 		names := []string{c.part("HostConfig").text("NetworkMode")}
-		for _, m := range c.part("NetworkSettings").part("Networks") {
+		for _, m := range atRest(c.part("NetworkSettings").part("Networks")) {
 			names = append(names, m.name)
 		}
 		for _, name := range names {
@@ -139,7 +139,7 @@ func (t translation) mode(host *object) {
 // networks translates the networks of a container. It also tells the ports
 // published at them, and the name server that it was given because it named none.
 func (t translation) networks(networks object) (out object, ports []Port, nameServer string) {
-	for _, m := range networks {
+	for _, m := range atRest(networks) {
 		settings, _, err := parseObject(m.value)
 		if err != nil {
 			out = append(out, m)

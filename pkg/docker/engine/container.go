@@ -30,13 +30,38 @@ func (e *Engine) container(ctx context.Context, ref string) (containerState, err
 	return c, err
 }
 
+// renewal ends the name by which the engine keeps an endpoint's settings while the
+// endpoint is made anew. There is no such network: what a container that does not
+// run is connected to, the engine looks for when it starts.
+const renewal = ".renewed"
+
 // shadows are the names of the shadows that the container is on.
 func (c containerState) shadows() []string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
 		if strings.HasPrefix(name, shadowPrefix) {
-			out = append(out, name)
+			out = append(out, strings.TrimSuffix(name, renewal))
 		}
+	}
+	return slices.Compact(out)
+}
+
+// atRest are a container's networks without what is kept to make an endpoint anew,
+// unless there is nothing else of it.
+func atRest(networks object) object {
+	if !slices.ContainsFunc(networks, func(m member) bool { return strings.HasSuffix(m.name, renewal) }) {
+		return networks
+	}
+	var out object
+	for _, m := range networks {
+		name, kept := strings.CutSuffix(m.name, renewal)
+		if kept && strings.HasPrefix(name, shadowPrefix) {
+			if networks.get(name) != nil {
+				continue
+			}
+			m.name = name
+		}
+		out = append(out, m)
 	}
 	return out
 }

@@ -73,28 +73,63 @@ func (e *Engine) gone(ctx context.Context, name string, c containerState) error 
 }
 
 // prepareOn prepares a container's endpoint on one shadow. Settings of an
-// endpoint cannot be changed, so it is made anew where they have to.
+// endpoint cannot be changed, so it is made anew where they have to. Meanwhile the
+// engine keeps them under another name: who is killed in between begins again there.
 func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) error {
 	s, err := e.shadowOf(ctx, n)
 	if err != nil {
 		return err
 	}
-	settings, _, err := parseObject(c.NetworkSettings.Networks[name])
-	if err != nil {
-		settings = object{}
+	networks := c.NetworkSettings.Networks
+	has, isOn := networks[name]
+	kept, begun := networks[name+renewal]
+	if !begun {
+		kept = has
 	}
-	was := settings.text("NetworkID")
-	told := tell(wanted(settings), c, c.asksGateway())
-	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
+	told := tell(wanted(settingsOf(kept)), c, c.asksGateway())
+	was := settingsOf(has)
+	ready := isOn && (was.text("NetworkID") == "" || was.text("NetworkID") == s.id) && sameOptions(told.options(), was.options())
+	if ready && !begun {
 		return nil
 	}
-	if err := e.call(ctx, http.MethodPost, "/networks/"+name+"/disconnect", nil, map[string]any{"Container": c.ID, "Force": true}, nil); err != nil {
-		return err
-	}
 	// A client that has gone does not leave its container without a network.
-	return e.call(context.WithoutCancel(ctx), http.MethodPost, "/networks/"+name+"/connect", nil, object{
-		{"Container", encode(c.ID)}, {"EndpointConfig", told.encode()},
+	ctx = context.WithoutCancel(ctx)
+	if !begun {
+		if err := e.enter(ctx, c.ID, name+renewal, told); err != nil {
+			return err
+		}
+	}
+	if !ready && isOn {
+		if err := e.leave(ctx, c.ID, name); err != nil {
+			return err
+		}
+	}
+	if !ready {
+		if err := e.enter(ctx, c.ID, name, told); err != nil {
+			return err
+		}
+	}
+	return e.leave(ctx, c.ID, name+renewal)
+}
+
+// enter connects a container to one of the engine's networks.
+func (e *Engine) enter(ctx context.Context, container, network string, settings object) error {
+	return e.call(ctx, http.MethodPost, "/networks/"+network+"/connect", nil, object{
+		{"Container", encode(container)}, {"EndpointConfig", settings.encode()},
 	}.encode(), nil)
+}
+
+// leave disconnects a container from one of the engine's networks.
+func (e *Engine) leave(ctx context.Context, container, network string) error {
+	return e.call(ctx, http.MethodPost, "/networks/"+network+"/disconnect", nil, map[string]any{"Container": container, "Force": true}, nil)
+}
+
+func settingsOf(raw json.RawMessage) object {
+	settings, _, err := parseObject(raw)
+	if err != nil {
+		return object{}
+	}
+	return settings
 }
 
 // sameOptions compares options, in any order.
