@@ -5,7 +5,6 @@ package controllers_test
 
 import (
 	"context"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,24 +15,20 @@ import (
 	"github.com/go-logr/logr/testr"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
 	"github.com/vas-solutus/arca-network/internal/testns"
+	"github.com/vas-solutus/arca-network/internal/worldtest"
 	"github.com/vas-solutus/arca-network/pkg/dns"
 	"github.com/vas-solutus/arca-network/pkg/hostport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
-	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
@@ -45,7 +40,6 @@ func TestMain(m *testing.M) { ovntest.Main(m) }
 type world struct {
 	client.WithWatch
 	config  *rest.Config
-	scheme  *kruntime.Scheme
 	options ovnd.Options
 	stack   *ovnd.Stack
 	stop    func()
@@ -87,10 +81,7 @@ func newWorldWith(t *testing.T, o controllers.Options) *world {
 		}
 	})
 	config.QPS = -1
-	w := &world{reconcilers: o, config: config, scheme: kruntime.NewScheme(), options: ovntest.Options(t, testr.New(t))}
-	if err := v1alpha1.AddToScheme(w.scheme); err != nil {
-		t.Fatal(err)
-	}
+	w := &world{reconcilers: o, config: config, options: ovntest.Options(t, testr.New(t))}
 	w.stack = ovntest.Start(t, w.options)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -102,7 +93,7 @@ func newWorldWith(t *testing.T, o controllers.Options) *world {
 			}
 		}
 	})
-	if w.WithWatch, err = client.NewWithWatch(config, client.Options{Scheme: w.scheme}); err != nil {
+	if w.WithWatch, err = worldtest.Client(config); err != nil {
 		t.Fatal(err)
 	}
 	w.run(t)
@@ -114,20 +105,7 @@ func newWorldWith(t *testing.T, o controllers.Options) *world {
 func (w *world) run(t *testing.T) {
 	t.Helper()
 	log := testr.New(t)
-	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: w.stack.Endpoints().NB, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports, err := vnet.New(vnet.Options{OVSSocket: w.stack.Endpoints().OVS, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := true
-	mgr, err := ctrl.NewManager(w.config, ctrl.Options{
-		Scheme: w.scheme, Logger: log,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &again},
-	})
+	mgr, err := worldtest.Manager(w.config, w.Scheme(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,21 +118,18 @@ func (w *world) run(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := w.reconcilers
-	o.Northbound, o.Ports, o.Names, o.Node = northbound, ports, names, "test"
+	o.Names = names
 	uplink := topology.UplinkAddresses()
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.NAT, o.Sockets = rules, hostport.Host{Except: uplink}
-	o.HostRoutes = func() ([]netip.Prefix, error) { return nil, nil }
-	if err := controllers.Setup(ctx, mgr, o); err != nil {
+	g := errgroup.Group{}
+	if err := worldtest.Controllers(ctx, &g, mgr, w.stack.Endpoints(), o, log); err != nil {
 		cancel()
 		t.Fatal(err)
 	}
-	g := errgroup.Group{}
-	g.Go(func() error { return northbound.Run(ctx) })
-	g.Go(func() error { return ports.Run(ctx) })
 	g.Go(func() error { return rules.Run(ctx) })
 	g.Go(func() error { return names.Run(ctx) })
 	g.Go(func() error { return mgr.Start(ctx) })

@@ -20,13 +20,11 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
-	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
+	"github.com/vas-solutus/arca-network/internal/worldtest"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/store"
 )
@@ -46,11 +44,7 @@ func serveUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
-	scheme := kruntime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return err
-	}
-	api, err := client.NewWithWatch(s.Config(), client.Options{Scheme: scheme})
+	api, err := worldtest.Client(s.Config())
 	if err != nil {
 		return err
 	}

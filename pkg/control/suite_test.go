@@ -6,7 +6,6 @@ package control_test
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,24 +19,19 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
 	"github.com/vas-solutus/arca-network/internal/testns"
+	"github.com/vas-solutus/arca-network/internal/worldtest"
 	"github.com/vas-solutus/arca-network/pkg/control"
-	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
-	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
-	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 func TestMain(m *testing.M) {
@@ -73,34 +67,10 @@ func logger(t testing.TB) logr.Logger {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	options := ovntest.Options(t, logger(t))
-	stack := ovntest.Start(t, options)
+	stack := ovntest.Start(t, ovntest.Options(t, logger(t)))
 	return startWorld(t, func(ctx context.Context, mgr ctrl.Manager, g *errgroup.Group) error {
-		northbound, err := ovnsync.New(ovnsync.Options{Endpoint: stack.Endpoints().NB, Log: logger(t)})
-		if err != nil {
-			return err
-		}
-		ports, err := vnet.New(vnet.Options{OVSSocket: stack.Endpoints().OVS, Log: logger(t)})
-		if err != nil {
-			return err
-		}
-		g.Go(func() error { return northbound.Run(ctx) })
-		g.Go(func() error { return ports.Run(ctx) })
-		return controllers.Setup(ctx, mgr, controllers.Options{
-			Northbound: northbound, Ports: ports, Node: "test", HostRoutes: noRoutes,
-		})
+		return worldtest.Controllers(ctx, g, mgr, stack.Endpoints(), controllers.Options{}, logger(t))
 	})
-}
-
-func noRoutes() ([]netip.Prefix, error) { return nil, nil }
-
-func newScheme(t testing.TB) *kruntime.Scheme {
-	t.Helper()
-	scheme := kruntime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	return scheme
 }
 
 // startWorld starts a store and a server, with whatever setup adds to make
@@ -122,8 +92,7 @@ func startWorldWith(t testing.TB, setup setup, server control.Options) *world {
 // startWorldOn starts a server on a store that is there.
 func startWorldOn(t testing.TB, rest *rest.Config, setup setup, server control.Options) *world {
 	t.Helper()
-	scheme := newScheme(t)
-	api, err := client.NewWithWatch(rest, client.Options{Scheme: scheme})
+	api, err := worldtest.Client(rest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,29 +127,18 @@ type setup func(context.Context, ctrl.Manager, *errgroup.Group) error
 
 // serve runs the server and what setup adds, until ctx is done.
 func serve(ctx context.Context, g *errgroup.Group, rest *rest.Config, api client.WithWatch, socket string, o control.Options, log logr.Logger, setup setup) error {
-	again := true
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
-		Scheme: api.Scheme(), Logger: log,
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &again},
-	})
+	mgr, err := worldtest.Manager(rest, api.Scheme(), log)
 	if err != nil {
 		return err
 	}
 	if err := setup(ctx, mgr, g); err != nil {
 		return err
 	}
-	o.API, o.Cache, o.Log, o.Refuses = api, mgr.GetCache(), log, controllers.Refuses(mgr.GetClient(), noRoutes, nil)
-	server, err := control.New(ctx, o)
-	if err != nil {
-		return err
-	}
-	listener, err := transport.Listen(ctx, socket, transport.Options{})
-	if err != nil {
+	o.Log = log
+	if err := worldtest.Control(ctx, g, mgr, api, socket, o); err != nil {
 		return err
 	}
 	g.Go(func() error { return mgr.Start(ctx) })
-	g.Go(func() error { return server.Run(ctx, listener) })
 	return nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,23 +21,17 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
-	ctrl "sigs.k8s.io/controller-runtime"
 	kclient "sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
 	"github.com/vas-solutus/arca-network/internal/testns"
+	"github.com/vas-solutus/arca-network/internal/worldtest"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/docker"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
-	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
-	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 func TestMain(m *testing.M) {
@@ -71,7 +64,7 @@ func logger(t testing.TB) logr.Logger {
 // API with the official client of it.
 type world struct {
 	*client.Client
-	api     kclient.Client
+	api     kclient.WithWatch
 	control *control.Client
 	engine  containers
 	socket  string
@@ -111,55 +104,30 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	rest := storetest.Start(t, crds...)
-	scheme := kruntime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if w.api, err = worldtest.Client(rest); err != nil {
 		t.Fatal(err)
 	}
-	api, err := kclient.NewWithWatch(rest, kclient.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.api = api
-	again := true
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{Scheme: scheme, Logger: w.log,
-		Metrics: metricsserver.Options{BindAddress: "0"}, Controller: config.Controller{SkipNameValidation: &again}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: stack.Endpoints().NB, Log: w.log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ports, err := vnet.New(vnet.Options{OVSSocket: stack.Endpoints().OVS, Log: w.log})
+	mgr, err := worldtest.Manager(rest, w.api.Scheme(), w.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	noRoutes := func() ([]netip.Prefix, error) { return nil, nil }
-	if err := controllers.Setup(ctx, mgr, controllers.Options{Northbound: northbound, Ports: ports, Node: "test", HostRoutes: noRoutes}); err != nil {
-		t.Fatal(err)
-	}
-	server, err := control.New(ctx, control.Options{API: api, Cache: mgr.GetCache(), Log: logr.Discard(), Refuses: controllers.Refuses(mgr.GetClient(), noRoutes, nil)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	target := "unix://" + filepath.Join(t.TempDir(), "c")
-	l, err := transport.Listen(ctx, target, transport.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var g errgroup.Group
-	for _, run := range []func(context.Context) error{northbound.Run, ports.Run, mgr.Start, func(ctx context.Context) error { return server.Run(ctx, l) }} {
-		g.Go(func() error { return run(ctx) })
-	}
 	t.Cleanup(func() {
 		cancel()
 		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
-	w.target = target
-	if w.control, err = control.Dial(target, nil); err != nil {
+	w.target = "unix://" + filepath.Join(t.TempDir(), "c")
+	if err := worldtest.Controllers(ctx, &g, mgr, stack.Endpoints(), controllers.Options{}, w.log); err != nil {
+		t.Fatal(err)
+	}
+	if err := worldtest.Control(ctx, &g, mgr, w.api, w.target, control.Options{Log: logr.Discard()}); err != nil {
+		t.Fatal(err)
+	}
+	g.Go(func() error { return mgr.Start(ctx) })
+	if w.control, err = control.Dial(w.target, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.control.Close() })

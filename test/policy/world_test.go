@@ -13,22 +13,17 @@ import (
 	"github.com/go-logr/logr/testr"
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	kruntime "k8s.io/apimachinery/pkg/runtime"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/controllers"
+	"github.com/vas-solutus/arca-network/internal/worldtest"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
-	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 	"github.com/vas-solutus/arca-network/pkg/policy/policytest"
 	"github.com/vas-solutus/arca-network/pkg/store/storetest"
-	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
 
 func TestMain(m *testing.M) { ovntest.Main(m) }
@@ -60,47 +55,27 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{options: ovntest.Options(t, log), spaces: map[string]*space{}}
 	w.stack = ovntest.Start(t, w.options)
-	scheme := kruntime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	if w.Client, err = client.New(api, client.Options{Scheme: scheme}); err != nil {
-		t.Fatal(err)
-	}
-	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: w.stack.Endpoints().NB, Log: log})
+	objects, err := worldtest.Client(api)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports, err := vnet.New(vnet.Options{OVSSocket: w.stack.Endpoints().OVS, Log: log})
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := true
-	mgr, err := ctrl.NewManager(api, ctrl.Options{
-		Scheme: scheme, Logger: log, Metrics: metricsserver.Options{BindAddress: "0"},
-		Controller: config.Controller{SkipNameValidation: &again},
-	})
+	w.Client = objects
+	mgr, err := worldtest.Manager(api, w.Scheme(), log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	if err := controllers.Setup(ctx, mgr, controllers.Options{
-		Northbound: northbound, Ports: ports, Node: "test",
-		HostRoutes: func() ([]netip.Prefix, error) { return nil, nil },
-	}); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
 	g := errgroup.Group{}
-	g.Go(func() error { return northbound.Run(ctx) })
-	g.Go(func() error { return ports.Run(ctx) })
-	g.Go(func() error { return mgr.Start(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
 	})
+	if err := worldtest.Controllers(ctx, &g, mgr, w.stack.Endpoints(), controllers.Options{}, log); err != nil {
+		t.Fatal(err)
+	}
+	g.Go(func() error { return mgr.Start(ctx) })
 	return w
 }
 
