@@ -33,7 +33,7 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 	}
 	ready, err := s.settle(ctx, sub, now, v1alpha1.ConditionReady, fields)
 	if isRefusal(err) && now.Generation != before.Generation {
-		s.restore(ctx, before, now)
+		s.restore(ctx, sub, before, now)
 	}
 	if err == nil && now.ResourceVersion != before.ResourceVersion {
 		// Whoever reads after this call sees the change.
@@ -108,8 +108,8 @@ func updateFields(r *controlpb.UpdateContainerRequest) (fields fieldMap) {
 }
 
 // restore writes what there was before a change that was refused: it is still in
-// force. The caller may be gone by then.
-func (s *Server) restore(ctx context.Context, before, refused *v1alpha1.Attachment) {
+// force. Whoever reads afterwards sees it. The caller may be gone by then.
+func (s *Server) restore(ctx context.Context, sub *subscription, before, refused *v1alpha1.Attachment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	for {
@@ -117,7 +117,9 @@ func (s *Server) restore(ctx context.Context, before, refused *v1alpha1.Attachme
 		err := s.api.Get(ctx, client.ObjectKeyFromObject(refused), now)
 		if err == nil && now.UID == refused.UID && now.Generation == refused.Generation {
 			now.Spec, now.Annotations = before.Spec, before.Annotations
-			err = s.api.Update(ctx, now)
+			if err = s.api.Update(ctx, now); err == nil {
+				err = sub.awaitVersion(ctx, now)
+			}
 		}
 		switch {
 		case apierrors.IsConflict(err):
