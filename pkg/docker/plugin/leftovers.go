@@ -7,10 +7,11 @@ import "time"
 
 // How long something may be unknown to the engine. Between two of its steps there
 // are milliseconds. To take away a reservation too early does no harm, for
-// CreateEndpoint makes what it does not find; to take away an endpoint would.
+// CreateEndpoint makes what it does not find; to take away an endpoint would. All
+// that time, an address that somebody names for a container is still in use.
 const (
-	graceReservation = 10 * time.Second
-	graceEndpoint    = 30 * time.Second
+	graceReservation = 5 * time.Second
+	graceEndpoint    = 10 * time.Second
 )
 
 // facts are what a sweep judges by. Links are read first, then what is being made,
