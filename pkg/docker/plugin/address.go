@@ -194,12 +194,22 @@ func (p *Plugin) reserve(ctx context.Context, n network, mac net.HardwareAddr, a
 			return netip.Prefix{}, err
 		}
 	}
+	if !asked.IsValid() {
+		if err := p.intoRange(ctx, &a, n, id); err != nil {
+			return netip.Prefix{}, errors.Join(err, p.remove(ctx, at, a.GetInterface().GetName()))
+		}
+	}
 	for _, s := range a.GetAddresses() {
 		if got, err := netip.ParsePrefix(s); err == nil && id.pool.Contains(got.Addr()) {
 			return got, nil
 		}
 	}
-	return netip.Prefix{}, fmt.Errorf("no available %s addresses on this network's address pools: %s", family(id.pool.Addr().Is6()), n.label)
+	return netip.Prefix{}, noneLeft(n, id)
+}
+
+// noneLeft is what the engine itself says of a pool that is used up.
+func noneLeft(n network, id poolID) error {
+	return fmt.Errorf("no available %s addresses on this network's address pools: %s", family(id.pool.Addr().Is6()), n.label)
 }
 
 // addresses are an attachment's, without prefix lengths.

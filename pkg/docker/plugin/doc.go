@@ -19,10 +19,10 @@
 //
 //	RequestPool      nothing but a proposal: the network does not exist, and
 //	                 nobody could tell whose a range would be that outlived the
-//	                 engine. It is held in memory against the next proposal. A
-//	                 process that has forgotten it refuses CreateNetwork, and
-//	                 the person asks again.
-//	CreateNetwork    the Network, in one write.
+//	                 engine. It is held in memory against the next proposal.
+//	CreateNetwork    the Network, in one write. The range that addresses are
+//	                 chosen from is in it, where it is still held; else each
+//	                 address is put into it, for the pool's id names it.
 //	RequestAddress   the Attachment, with its address, its MAC and its interface.
 //	                 The endpoint's id is not known yet, its MAC is: the engine
 //	                 chooses one first, because the driver says that it needs it.

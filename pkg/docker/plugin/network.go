@@ -34,8 +34,9 @@ type network struct {
 }
 
 type subnet struct {
-	cidr    netip.Prefix
-	gateway netip.Addr
+	cidr     netip.Prefix
+	gateway  netip.Addr
+	reserved []netip.Addr
 }
 
 // networks are all Network objects.
@@ -70,7 +71,13 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 				continue // it is not accepted, so no address is of it
 			}
 			gateway, _ := netip.ParseAddr(s.GetGateway())
-			n.subnets = append(n.subnets, subnet{cidr, gateway})
+			one := subnet{cidr: cidr, gateway: gateway}
+			for _, r := range s.GetReserved() {
+				if a, err := netip.ParseAddr(r); err == nil {
+					one.reserved = append(one.reserved, a)
+				}
+			}
+			n.subnets = append(n.subnets, one)
 		}
 		out = append(out, n)
 	}
@@ -130,10 +137,7 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if o.existing != "" {
 		return empty{}, p.checkExisting(ctx, o.existing, r)
 	}
-	sub, err := p.heldRanges(r)
-	if err != nil {
-		return empty{}, err
-	}
+	sub := p.heldRanges(r)
 	request, err := createRequest(r, o, sub)
 	if err != nil {
 		return empty{}, err
@@ -160,24 +164,21 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	return empty{}, nil
 }
 
-// heldRanges are the parts of pools that addresses are chosen from. Pools of this
-// driver that it does not remember are refused: a range would be forgotten.
-func (p *Plugin) heldRanges(r createNetworkRequest) (map[netip.Prefix]netip.Prefix, error) {
+// heldRanges are the parts of pools that addresses are chosen from. Of a pool that
+// a process before this one was asked for, or two engines at once, it is not known;
+// then each address is put into its range, see intoRange.
+func (p *Plugin) heldRanges(r createNetworkRequest) map[netip.Prefix]netip.Prefix {
 	out := map[netip.Prefix]netip.Prefix{}
 	for _, d := range slices.Concat(r.IPv4Data, r.IPv6Data) {
 		pool, err := netip.ParsePrefix(d.Pool)
 		if err != nil || d.AddressSpace != addressSpace {
 			continue
 		}
-		id, ok := p.pools.of(pool)
-		if !ok {
-			return nil, fmt.Errorf("pool %s was asked for before arcad was started, or by two at once; create the network again", pool)
-		}
-		if id.sub.IsValid() {
+		if id, ok := p.pools.of(pool); ok && id.sub.IsValid() {
 			out[pool] = id.sub
 		}
 	}
-	return out, nil
+	return out
 }
 
 // checkExisting looks whether a network that is there can stand for one of the

@@ -351,16 +351,44 @@ func TestPools(t *testing.T) {
 	w.refused("IpamDriver.RequestPool", `{"Pool":"10.1.0.0/24","SubPool":"10.2.0.0/25"}`, "does not lie in")
 
 	// The range that addresses are chosen from comes with the pool alone.
-	w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
-	create := `{"NetworkID":"n1","Options":{},"IPv4Data":[{"AddressSpace":"arca","Pool":"10.9.0.0/24","Gateway":"10.9.0.1/24"}]}`
-	w.restart()
-	w.refused("NetworkDriver.CreateNetwork", create, "create the network again")
 	ranged := w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.128/25"}`)
-	w.ok("NetworkDriver.CreateNetwork", create)
+	w.ok("NetworkDriver.CreateNetwork", `{"NetworkID":"n1","Options":{},"IPv4Data":[{"AddressSpace":"arca","Pool":"10.9.0.0/24","Gateway":"10.9.0.1/24"}]}`)
+	if got := w.control.networks["n1"].GetSubnets()[0].GetIpRange(); got != "10.9.0.128/25" {
+		t.Errorf("the network has range %q, want 10.9.0.128/25", got)
+	}
 	if got := w.endpoint("n1", ranged["PoolID"].(string), "e1", mac1); got != "10.9.0.128/24" {
 		t.Errorf("address %s, want the first of the range", got)
 	}
 	w.refused("IpamDriver.RequestPool", `{"Pool":"10.9.0.0/16"}`, "Pool overlaps with other one on this address space")
+}
+
+// A network whose pool was asked for by a process that was killed since is made,
+// and its addresses are of the range that was asked for with the pool.
+func TestRangeThatIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	pool := w.ok("IpamDriver.RequestPool", `{"AddressSpace":"arca","Pool":"10.9.0.0/24","SubPool":"10.9.0.8/29"}`)["PoolID"].(string)
+	w.restart()
+	w.ok("NetworkDriver.CreateNetwork", `{"NetworkID":"n1","Options":{},
+		"IPv4Data":[{"AddressSpace":"arca","Pool":"10.9.0.0/24","Gateway":"10.9.0.8/24","AuxAddresses":{"x":"10.9.0.9/24"}}]}`)
+	mac := func(i int) string { return fmt.Sprintf("02:42:00:00:01:%02x", i) }
+	w.ok("IpamDriver.RequestAddress", addressRequest(pool, "10.9.0.77", mac(77))) // who names one may have it
+	for i := 10; i <= 15; i++ {
+		if got, want := w.endpoint("n1", pool, fmt.Sprint("e", i), mac(i)), fmt.Sprintf("10.9.0.%d/24", i); got != want {
+			t.Errorf("address %s, want %s: the next of the range that is neither the gateway nor reserved", got, want)
+		}
+	}
+	w.refused("IpamDriver.RequestAddress", addressRequest(pool, "", mac(1)), "no available IPv4 addresses")
+	if strings.Contains(w.control.state(), mac(1)) {
+		t.Errorf("what was refused is left:\n%s", w.control.state())
+	}
+	w.ok("NetworkDriver.DeleteEndpoint", ids("n1", "e12"))
+	if got := w.endpoint("n1", pool, "e16", mac(16)); got != "10.9.0.12/24" {
+		t.Errorf("address %s, want the one that was given back", got)
+	}
+	// And asked again, it is the same.
+	if got := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "10.9.0.77", mac(77)))["Address"]; got != "10.9.0.77/24" {
+		t.Errorf("address %s, want 10.9.0.77/24", got)
+	}
 }
 
 // What fails in the middle leaves nothing.
