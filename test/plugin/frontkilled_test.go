@@ -74,8 +74,9 @@ func (f *front) runContainers() {
 	for i := range 3 {
 		load.Go(func() {
 			name := fmt.Sprintf("load%d", i)
+			// An engine that starts again waits for what ran, unless it may be killed.
 			_, _ = f.try("run", "-d", "--name", name, "--network", "n1", "--ip", fmt.Sprintf("10.88.0.%d", 50+i),
-				"-p", fmt.Sprintf("%d:80", 9100+i), image, "sleep", "1000")
+				"-p", fmt.Sprintf("%d:80", 9100+i), "--stop-signal", "KILL", image, "sleep", "1000")
 			_, _ = f.try("network", "connect", "n2", name)
 			_, _ = f.try("network", "create", "net"+name)
 			if i != 0 {

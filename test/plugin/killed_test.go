@@ -110,7 +110,8 @@ func (w *world) underLoad(during func()) {
 	for i := range 3 {
 		load.Go(func() {
 			name := fmt.Sprintf("load%d", i)
-			try("run", "-d", "--name", name, "--network", "n1", "-p", fmt.Sprintf("%d:80", 9100+i), image, "sleep", "1000")
+			// An engine that starts again waits for what ran, unless it may be killed.
+			try("run", "-d", "--name", name, "--network", "n1", "-p", fmt.Sprintf("%d:80", 9100+i), "--stop-signal", "KILL", image, "sleep", "1000")
 			try("network", "connect", "n2", name)
 			try("network", "create", "-d", "arca", "--ipam-driver", "arca", "net"+name)
 			if i != 0 {

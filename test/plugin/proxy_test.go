@@ -121,11 +121,13 @@ services:
     ports: ["8090:80"]
     depends_on: [db]
     networks: [front, back]
+    stop_signal: SIGKILL # an engine that starts again waits for what ran
   db:
     image: %[1]s
     command: ["sleep", "1000"]
     networks:
       back: {aliases: [store]}
+    stop_signal: SIGKILL
 networks:
   front:
   back: {internal: true}
