@@ -165,7 +165,7 @@ func (x WatchEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchEvent_Type.Descriptor instead.
 func (WatchEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{39, 0}
+	return file_api_control_network_proto_rawDescGZIP(), []int{41, 0}
 }
 
 type CreateBridgeRequest struct {
@@ -2546,7 +2546,7 @@ func (x *PortRange) GetPortEnd() uint32 {
 	return 0
 }
 
-// PolicyPeer: exactly one of network, cidr, labels and internet.
+// PolicyPeer: exactly one of network, cidr, labels, internet and selector.
 type PolicyPeer struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Network string                 `protobuf:"bytes,1,opt,name=network,proto3" json:"network,omitempty"`
@@ -2554,8 +2554,10 @@ type PolicyPeer struct {
 	// Parts of cidr that do not match.
 	Except []string `protobuf:"bytes,3,rep,name=except,proto3" json:"except,omitempty"`
 	// Containers whose attachments have these labels.
-	Labels        map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Internet      bool              `protobuf:"varint,5,opt,name=internet,proto3" json:"internet,omitempty"`
+	Labels   map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Internet bool              `protobuf:"varint,5,opt,name=internet,proto3" json:"internet,omitempty"`
+	// Containers whose attachments it selects.
+	Selector      *LabelSelector `protobuf:"bytes,6,opt,name=selector,proto3" json:"selector,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2625,6 +2627,128 @@ func (x *PolicyPeer) GetInternet() bool {
 	return false
 }
 
+func (x *PolicyPeer) GetSelector() *LabelSelector {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+// LabelSelector selects by labels: all that it says has to be so.
+type LabelSelector struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	MatchLabels      map[string]string      `protobuf:"bytes,1,rep,name=match_labels,json=matchLabels,proto3" json:"match_labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	MatchExpressions []*LabelExpression     `protobuf:"bytes,2,rep,name=match_expressions,json=matchExpressions,proto3" json:"match_expressions,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *LabelSelector) Reset() {
+	*x = LabelSelector{}
+	mi := &file_api_control_network_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelSelector) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelSelector) ProtoMessage() {}
+
+func (x *LabelSelector) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelSelector.ProtoReflect.Descriptor instead.
+func (*LabelSelector) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *LabelSelector) GetMatchLabels() map[string]string {
+	if x != nil {
+		return x.MatchLabels
+	}
+	return nil
+}
+
+func (x *LabelSelector) GetMatchExpressions() []*LabelExpression {
+	if x != nil {
+		return x.MatchExpressions
+	}
+	return nil
+}
+
+// LabelExpression says what is to be so of a label: its operator is "In" or
+// "NotIn", with values, "Exists" or "DoesNotExist".
+type LabelExpression struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Operator      string                 `protobuf:"bytes,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	Values        []string               `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LabelExpression) Reset() {
+	*x = LabelExpression{}
+	mi := &file_api_control_network_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LabelExpression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LabelExpression) ProtoMessage() {}
+
+func (x *LabelExpression) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LabelExpression.ProtoReflect.Descriptor instead.
+func (*LabelExpression) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *LabelExpression) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *LabelExpression) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *LabelExpression) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 type SetNetworkPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many rules are in force.
@@ -2635,7 +2759,7 @@ type SetNetworkPolicyResponse struct {
 
 func (x *SetNetworkPolicyResponse) Reset() {
 	*x = SetNetworkPolicyResponse{}
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2771,7 @@ func (x *SetNetworkPolicyResponse) String() string {
 func (*SetNetworkPolicyResponse) ProtoMessage() {}
 
 func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2784,7 @@ func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkPolicyResponse.ProtoReflect.Descriptor instead.
 func (*SetNetworkPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{30}
+	return file_api_control_network_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SetNetworkPolicyResponse) GetRules() int32 {
@@ -2678,7 +2802,7 @@ type GetHealthRequest struct {
 
 func (x *GetHealthRequest) Reset() {
 	*x = GetHealthRequest{}
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2814,7 @@ func (x *GetHealthRequest) String() string {
 func (*GetHealthRequest) ProtoMessage() {}
 
 func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2827,7 @@ func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthRequest.ProtoReflect.Descriptor instead.
 func (*GetHealthRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{31}
+	return file_api_control_network_proto_rawDescGZIP(), []int{33}
 }
 
 type GetHealthResponse struct {
@@ -2725,7 +2849,7 @@ type GetHealthResponse struct {
 
 func (x *GetHealthResponse) Reset() {
 	*x = GetHealthResponse{}
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2737,7 +2861,7 @@ func (x *GetHealthResponse) String() string {
 func (*GetHealthResponse) ProtoMessage() {}
 
 func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2750,7 +2874,7 @@ func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthResponse.ProtoReflect.Descriptor instead.
 func (*GetHealthResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{32}
+	return file_api_control_network_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetHealthResponse) GetState() HealthState {
@@ -2819,7 +2943,7 @@ type ComponentHealth struct {
 
 func (x *ComponentHealth) Reset() {
 	*x = ComponentHealth{}
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2955,7 @@ func (x *ComponentHealth) String() string {
 func (*ComponentHealth) ProtoMessage() {}
 
 func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2968,7 @@ func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentHealth.ProtoReflect.Descriptor instead.
 func (*ComponentHealth) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{33}
+	return file_api_control_network_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ComponentHealth) GetName() string {
@@ -2924,7 +3048,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3060,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3073,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{34}
+	return file_api_control_network_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SyncRequest) GetManager() string {
@@ -2993,7 +3117,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3005,7 +3129,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3018,7 +3142,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{35}
+	return file_api_control_network_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SyncResponse) GetNetworks() *SyncCounts {
@@ -3062,7 +3186,7 @@ type SyncCounts struct {
 
 func (x *SyncCounts) Reset() {
 	*x = SyncCounts{}
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3074,7 +3198,7 @@ func (x *SyncCounts) String() string {
 func (*SyncCounts) ProtoMessage() {}
 
 func (x *SyncCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3087,7 +3211,7 @@ func (x *SyncCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncCounts.ProtoReflect.Descriptor instead.
 func (*SyncCounts) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{36}
+	return file_api_control_network_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncCounts) GetCreated() int32 {
@@ -3139,7 +3263,7 @@ type SyncError struct {
 
 func (x *SyncError) Reset() {
 	*x = SyncError{}
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3151,7 +3275,7 @@ func (x *SyncError) String() string {
 func (*SyncError) ProtoMessage() {}
 
 func (x *SyncError) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3164,7 +3288,7 @@ func (x *SyncError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncError.ProtoReflect.Descriptor instead.
 func (*SyncError) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{37}
+	return file_api_control_network_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncError) GetKind() string {
@@ -3207,7 +3331,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_api_control_network_proto_msgTypes[38]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3343,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[38]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3356,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{38}
+	return file_api_control_network_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *WatchRequest) GetVersion() string {
@@ -3266,7 +3390,7 @@ type WatchEvent struct {
 
 func (x *WatchEvent) Reset() {
 	*x = WatchEvent{}
-	mi := &file_api_control_network_proto_msgTypes[39]
+	mi := &file_api_control_network_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3402,7 @@ func (x *WatchEvent) String() string {
 func (*WatchEvent) ProtoMessage() {}
 
 func (x *WatchEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[39]
+	mi := &file_api_control_network_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3415,7 @@ func (x *WatchEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEvent.ProtoReflect.Descriptor instead.
 func (*WatchEvent) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{39}
+	return file_api_control_network_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchEvent) GetType() WatchEvent_Type {
@@ -3365,22 +3489,29 @@ func (*WatchEvent_Attachment) isWatchEvent_Object() {}
 func (*WatchEvent_Policy) isWatchEvent_Object() {}
 
 type PolicyInfo struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	NetworkId string                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Whose endpoints it is for. Unset where selector says it.
+	NetworkId string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
 	// How many rules it has.
-	Rules         int32             `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`
-	Labels        map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Manager       string            `protobuf:"bytes,5,opt,name=manager,proto3" json:"manager,omitempty"`
-	Conditions    []*Condition      `protobuf:"bytes,6,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	Deleting      bool              `protobuf:"varint,7,opt,name=deleting,proto3" json:"deleting,omitempty"`
+	Rules      int32             `protobuf:"varint,3,opt,name=rules,proto3" json:"rules,omitempty"`
+	Labels     map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Manager    string            `protobuf:"bytes,5,opt,name=manager,proto3" json:"manager,omitempty"`
+	Conditions []*Condition      `protobuf:"bytes,6,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	Deleting   bool              `protobuf:"varint,7,opt,name=deleting,proto3" json:"deleting,omitempty"`
+	Selector   *LabelSelector    `protobuf:"bytes,8,opt,name=selector,proto3" json:"selector,omitempty"`
+	Priority   int32             `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
+	// What it says of traffic towards its endpoints, and from them, in order.
+	Ingress       []*NetworkPolicyRule `protobuf:"bytes,10,rep,name=ingress,proto3" json:"ingress,omitempty"`
+	Egress        []*NetworkPolicyRule `protobuf:"bytes,11,rep,name=egress,proto3" json:"egress,omitempty"`
+	Annotations   map[string]string    `protobuf:"bytes,12,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PolicyInfo) Reset() {
 	*x = PolicyInfo{}
-	mi := &file_api_control_network_proto_msgTypes[40]
+	mi := &file_api_control_network_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3392,7 +3523,7 @@ func (x *PolicyInfo) String() string {
 func (*PolicyInfo) ProtoMessage() {}
 
 func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[40]
+	mi := &file_api_control_network_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3405,7 +3536,7 @@ func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyInfo.ProtoReflect.Descriptor instead.
 func (*PolicyInfo) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{40}
+	return file_api_control_network_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PolicyInfo) GetName() string {
@@ -3455,6 +3586,41 @@ func (x *PolicyInfo) GetDeleting() bool {
 		return x.Deleting
 	}
 	return false
+}
+
+func (x *PolicyInfo) GetSelector() *LabelSelector {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *PolicyInfo) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *PolicyInfo) GetIngress() []*NetworkPolicyRule {
+	if x != nil {
+		return x.Ingress
+	}
+	return nil
+}
+
+func (x *PolicyInfo) GetEgress() []*NetworkPolicyRule {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
+}
+
+func (x *PolicyInfo) GetAnnotations() map[string]string {
+	if x != nil {
+		return x.Annotations
+	}
+	return nil
 }
 
 var File_api_control_network_proto protoreflect.FileDescriptor
@@ -3719,17 +3885,28 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x03log\x18\v \x01(\bR\x03log\":\n" +
 	"\tPortRange\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x19\n" +
-	"\bport_end\x18\x02 \x01(\rR\aportEnd\"\xe7\x01\n" +
+	"\bport_end\x18\x02 \x01(\rR\aportEnd\"\xa0\x02\n" +
 	"\n" +
 	"PolicyPeer\x12\x18\n" +
 	"\anetwork\x18\x01 \x01(\tR\anetwork\x12\x12\n" +
 	"\x04cidr\x18\x02 \x01(\tR\x04cidr\x12\x16\n" +
 	"\x06except\x18\x03 \x03(\tR\x06except\x12<\n" +
 	"\x06labels\x18\x04 \x03(\v2$.arca.network.PolicyPeer.LabelsEntryR\x06labels\x12\x1a\n" +
-	"\binternet\x18\x05 \x01(\bR\binternet\x1a9\n" +
+	"\binternet\x18\x05 \x01(\bR\binternet\x127\n" +
+	"\bselector\x18\x06 \x01(\v2\x1b.arca.network.LabelSelectorR\bselector\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"0\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xec\x01\n" +
+	"\rLabelSelector\x12O\n" +
+	"\fmatch_labels\x18\x01 \x03(\v2,.arca.network.LabelSelector.MatchLabelsEntryR\vmatchLabels\x12J\n" +
+	"\x11match_expressions\x18\x02 \x03(\v2\x1d.arca.network.LabelExpressionR\x10matchExpressions\x1a>\n" +
+	"\x10MatchLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
+	"\x0fLabelExpression\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\tR\boperator\x12\x16\n" +
+	"\x06values\x18\x03 \x03(\tR\x06values\"0\n" +
 	"\x18SetNetworkPolicyResponse\x12\x14\n" +
 	"\x05rules\x18\x01 \x01(\x05R\x05rules\"\x12\n" +
 	"\x10GetHealthRequest\"\x9c\x02\n" +
@@ -3798,7 +3975,7 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\aDELETED\x10\x03\x12\n" +
 	"\n" +
 	"\x06SYNCED\x10\x04B\b\n" +
-	"\x06object\"\xbd\x02\n" +
+	"\x06object\"\x93\x05\n" +
 	"\n" +
 	"PolicyInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
@@ -3810,8 +3987,17 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"conditions\x18\x06 \x03(\v2\x17.arca.network.ConditionR\n" +
 	"conditions\x12\x1a\n" +
-	"\bdeleting\x18\a \x01(\bR\bdeleting\x1a9\n" +
+	"\bdeleting\x18\a \x01(\bR\bdeleting\x127\n" +
+	"\bselector\x18\b \x01(\v2\x1b.arca.network.LabelSelectorR\bselector\x12\x1a\n" +
+	"\bpriority\x18\t \x01(\x05R\bpriority\x129\n" +
+	"\aingress\x18\n" +
+	" \x03(\v2\x1f.arca.network.NetworkPolicyRuleR\aingress\x127\n" +
+	"\x06egress\x18\v \x03(\v2\x1f.arca.network.NetworkPolicyRuleR\x06egress\x12K\n" +
+	"\vannotations\x18\f \x03(\v2).arca.network.PolicyInfo.AnnotationsEntryR\vannotations\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
+	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xb1\x01\n" +
 	"\vHealthState\x12\x1c\n" +
@@ -3847,7 +4033,7 @@ func file_api_control_network_proto_rawDescGZIP() []byte {
 }
 
 var file_api_control_network_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_api_control_network_proto_goTypes = []any{
 	(HealthState)(0),                     // 0: arca.network.HealthState
 	(WatchEvent_Type)(0),                 // 1: arca.network.WatchEvent.Type
@@ -3881,121 +4067,132 @@ var file_api_control_network_proto_goTypes = []any{
 	(*NetworkPolicyRule)(nil),            // 29: arca.network.NetworkPolicyRule
 	(*PortRange)(nil),                    // 30: arca.network.PortRange
 	(*PolicyPeer)(nil),                   // 31: arca.network.PolicyPeer
-	(*SetNetworkPolicyResponse)(nil),     // 32: arca.network.SetNetworkPolicyResponse
-	(*GetHealthRequest)(nil),             // 33: arca.network.GetHealthRequest
-	(*GetHealthResponse)(nil),            // 34: arca.network.GetHealthResponse
-	(*ComponentHealth)(nil),              // 35: arca.network.ComponentHealth
-	(*SyncRequest)(nil),                  // 36: arca.network.SyncRequest
-	(*SyncResponse)(nil),                 // 37: arca.network.SyncResponse
-	(*SyncCounts)(nil),                   // 38: arca.network.SyncCounts
-	(*SyncError)(nil),                    // 39: arca.network.SyncError
-	(*WatchRequest)(nil),                 // 40: arca.network.WatchRequest
-	(*WatchEvent)(nil),                   // 41: arca.network.WatchEvent
-	(*PolicyInfo)(nil),                   // 42: arca.network.PolicyInfo
-	nil,                                  // 43: arca.network.CreateBridgeRequest.LabelsEntry
-	nil,                                  // 44: arca.network.CreateBridgeRequest.AnnotationsEntry
-	nil,                                  // 45: arca.network.AttachContainerRequest.LabelsEntry
-	nil,                                  // 46: arca.network.AttachContainerRequest.AnnotationsEntry
-	nil,                                  // 47: arca.network.UpdateContainerRequest.AnnotationsEntry
-	nil,                                  // 48: arca.network.BridgeInfo.LabelsEntry
-	nil,                                  // 49: arca.network.BridgeInfo.AnnotationsEntry
-	nil,                                  // 50: arca.network.ContainerNetwork.LabelsEntry
-	nil,                                  // 51: arca.network.ContainerNetwork.AnnotationsEntry
-	nil,                                  // 52: arca.network.SetNetworkPolicyRequest.LabelsEntry
-	nil,                                  // 53: arca.network.PolicyPeer.LabelsEntry
-	nil,                                  // 54: arca.network.PolicyInfo.LabelsEntry
-	(*timestamppb.Timestamp)(nil),        // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 56: google.protobuf.Duration
+	(*LabelSelector)(nil),                // 32: arca.network.LabelSelector
+	(*LabelExpression)(nil),              // 33: arca.network.LabelExpression
+	(*SetNetworkPolicyResponse)(nil),     // 34: arca.network.SetNetworkPolicyResponse
+	(*GetHealthRequest)(nil),             // 35: arca.network.GetHealthRequest
+	(*GetHealthResponse)(nil),            // 36: arca.network.GetHealthResponse
+	(*ComponentHealth)(nil),              // 37: arca.network.ComponentHealth
+	(*SyncRequest)(nil),                  // 38: arca.network.SyncRequest
+	(*SyncResponse)(nil),                 // 39: arca.network.SyncResponse
+	(*SyncCounts)(nil),                   // 40: arca.network.SyncCounts
+	(*SyncError)(nil),                    // 41: arca.network.SyncError
+	(*WatchRequest)(nil),                 // 42: arca.network.WatchRequest
+	(*WatchEvent)(nil),                   // 43: arca.network.WatchEvent
+	(*PolicyInfo)(nil),                   // 44: arca.network.PolicyInfo
+	nil,                                  // 45: arca.network.CreateBridgeRequest.LabelsEntry
+	nil,                                  // 46: arca.network.CreateBridgeRequest.AnnotationsEntry
+	nil,                                  // 47: arca.network.AttachContainerRequest.LabelsEntry
+	nil,                                  // 48: arca.network.AttachContainerRequest.AnnotationsEntry
+	nil,                                  // 49: arca.network.UpdateContainerRequest.AnnotationsEntry
+	nil,                                  // 50: arca.network.BridgeInfo.LabelsEntry
+	nil,                                  // 51: arca.network.BridgeInfo.AnnotationsEntry
+	nil,                                  // 52: arca.network.ContainerNetwork.LabelsEntry
+	nil,                                  // 53: arca.network.ContainerNetwork.AnnotationsEntry
+	nil,                                  // 54: arca.network.SetNetworkPolicyRequest.LabelsEntry
+	nil,                                  // 55: arca.network.PolicyPeer.LabelsEntry
+	nil,                                  // 56: arca.network.LabelSelector.MatchLabelsEntry
+	nil,                                  // 57: arca.network.PolicyInfo.LabelsEntry
+	nil,                                  // 58: arca.network.PolicyInfo.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil),        // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 60: google.protobuf.Duration
 }
 var file_api_control_network_proto_depIdxs = []int32{
 	3,  // 0: arca.network.CreateBridgeRequest.subnets:type_name -> arca.network.Subnet
-	43, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
+	45, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
 	4,  // 2: arca.network.CreateBridgeRequest.dns:type_name -> arca.network.NetworkDNS
 	5,  // 3: arca.network.CreateBridgeRequest.dhcp:type_name -> arca.network.NetworkDHCP
 	6,  // 4: arca.network.CreateBridgeRequest.egress:type_name -> arca.network.NetworkEgress
-	44, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
+	46, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
 	3,  // 6: arca.network.CreateBridgeResponse.subnets:type_name -> arca.network.Subnet
 	11, // 7: arca.network.AttachContainerRequest.interface:type_name -> arca.network.Interface
 	12, // 8: arca.network.AttachContainerRequest.ports:type_name -> arca.network.PublishedPort
 	13, // 9: arca.network.AttachContainerRequest.bandwidth:type_name -> arca.network.Bandwidth
-	45, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
-	46, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
+	47, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
+	48, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
 	14, // 12: arca.network.Bandwidth.ingress:type_name -> arca.network.BandwidthLimit
 	14, // 13: arca.network.Bandwidth.egress:type_name -> arca.network.BandwidthLimit
 	17, // 14: arca.network.UpdateContainerRequest.aliases:type_name -> arca.network.Aliases
 	18, // 15: arca.network.UpdateContainerRequest.ports:type_name -> arca.network.PublishedPorts
-	47, // 16: arca.network.UpdateContainerRequest.annotations:type_name -> arca.network.UpdateContainerRequest.AnnotationsEntry
+	49, // 16: arca.network.UpdateContainerRequest.annotations:type_name -> arca.network.UpdateContainerRequest.AnnotationsEntry
 	12, // 17: arca.network.PublishedPorts.ports:type_name -> arca.network.PublishedPort
 	23, // 18: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
 	3,  // 19: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
-	48, // 20: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
+	50, // 20: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
 	24, // 21: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
-	49, // 22: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
-	55, // 23: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
+	51, // 22: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
+	59, // 23: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
 	4,  // 24: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
 	5,  // 25: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
-	55, // 26: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
+	59, // 26: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
 	27, // 27: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
 	11, // 28: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
-	50, // 29: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
+	52, // 29: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
 	24, // 30: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
-	51, // 31: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
-	55, // 32: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
+	53, // 31: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
+	59, // 32: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
 	12, // 33: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
 	13, // 34: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
 	29, // 35: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
-	52, // 36: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
+	54, // 36: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
 	30, // 37: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
 	31, // 38: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
-	53, // 39: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
-	0,  // 40: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
-	55, // 41: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
-	35, // 42: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
-	0,  // 43: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
-	55, // 44: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
-	55, // 45: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
-	56, // 46: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
-	55, // 47: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
-	2,  // 48: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
-	10, // 49: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
-	28, // 50: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
-	38, // 51: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
-	38, // 52: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
-	38, // 53: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
-	39, // 54: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
-	1,  // 55: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
-	23, // 56: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
-	27, // 57: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
-	42, // 58: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
-	54, // 59: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
-	24, // 60: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
-	2,  // 61: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
-	8,  // 62: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
-	10, // 63: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
-	16, // 64: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
-	19, // 65: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
-	21, // 66: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
-	28, // 67: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
-	33, // 68: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
-	25, // 69: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
-	36, // 70: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
-	40, // 71: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
-	7,  // 72: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
-	9,  // 73: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
-	15, // 74: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
-	15, // 75: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
-	20, // 76: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
-	22, // 77: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
-	32, // 78: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
-	34, // 79: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
-	26, // 80: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
-	37, // 81: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
-	41, // 82: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
-	72, // [72:83] is the sub-list for method output_type
-	61, // [61:72] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	55, // 39: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
+	32, // 40: arca.network.PolicyPeer.selector:type_name -> arca.network.LabelSelector
+	56, // 41: arca.network.LabelSelector.match_labels:type_name -> arca.network.LabelSelector.MatchLabelsEntry
+	33, // 42: arca.network.LabelSelector.match_expressions:type_name -> arca.network.LabelExpression
+	0,  // 43: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
+	59, // 44: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
+	37, // 45: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
+	0,  // 46: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
+	59, // 47: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
+	59, // 48: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
+	60, // 49: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
+	59, // 50: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
+	2,  // 51: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
+	10, // 52: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
+	28, // 53: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
+	40, // 54: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
+	40, // 55: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
+	40, // 56: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
+	41, // 57: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
+	1,  // 58: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
+	23, // 59: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
+	27, // 60: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
+	44, // 61: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
+	57, // 62: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
+	24, // 63: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
+	32, // 64: arca.network.PolicyInfo.selector:type_name -> arca.network.LabelSelector
+	29, // 65: arca.network.PolicyInfo.ingress:type_name -> arca.network.NetworkPolicyRule
+	29, // 66: arca.network.PolicyInfo.egress:type_name -> arca.network.NetworkPolicyRule
+	58, // 67: arca.network.PolicyInfo.annotations:type_name -> arca.network.PolicyInfo.AnnotationsEntry
+	2,  // 68: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
+	8,  // 69: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
+	10, // 70: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
+	16, // 71: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
+	19, // 72: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
+	21, // 73: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
+	28, // 74: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
+	35, // 75: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
+	25, // 76: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
+	38, // 77: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
+	42, // 78: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
+	7,  // 79: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
+	9,  // 80: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
+	15, // 81: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
+	15, // 82: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
+	20, // 83: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
+	22, // 84: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
+	34, // 85: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
+	36, // 86: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
+	26, // 87: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
+	39, // 88: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
+	43, // 89: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
+	79, // [79:90] is the sub-list for method output_type
+	68, // [68:79] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_api_control_network_proto_init() }
@@ -4008,7 +4205,7 @@ func file_api_control_network_proto_init() {
 	file_api_control_network_proto_msgTypes[8].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[14].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[25].OneofWrappers = []any{}
-	file_api_control_network_proto_msgTypes[39].OneofWrappers = []any{
+	file_api_control_network_proto_msgTypes[41].OneofWrappers = []any{
 		(*WatchEvent_Network)(nil),
 		(*WatchEvent_Attachment)(nil),
 		(*WatchEvent_Policy)(nil),
@@ -4019,7 +4216,7 @@ func file_api_control_network_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_network_proto_rawDesc), len(file_api_control_network_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   53,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -64,17 +65,45 @@ func TestPolicyOf(t *testing.T) {
 	}
 }
 
+// What is told of a policy's rules sets the same rules.
+func TestPolicyInfo(t *testing.T) {
+	spec := v1alpha1.PolicySpec{
+		Network: "web",
+		Ingress: []v1alpha1.PolicyRule{
+			{Action: v1alpha1.PolicyAllow, Protocol: "tcp", Ports: []v1alpha1.PortRange{{Port: 80}, {Port: 90, EndPort: 99}}, Log: true,
+				Peers: []v1alpha1.PolicyPeer{{Network: "web"}, {CIDR: "10.0.0.0/8", Except: []string{"10.1.0.0/16"}}}},
+			{Action: v1alpha1.PolicyDeny},
+		},
+		Egress: []v1alpha1.PolicyRule{
+			{Action: v1alpha1.PolicyReject, Protocol: "icmp", Peers: []v1alpha1.PolicyPeer{{Internet: true}, {Selector: &metav1.LabelSelector{
+				MatchLabels:      map[string]string{"a": "b"},
+				MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "c", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"d", "e"}}},
+			}}}},
+		},
+	}
+	told := policyInfo(&v1alpha1.Policy{Spec: spec})
+	p, _, wrong := policyOf(&controlpb.SetNetworkPolicyRequest{NetworkId: "web", Rules: append(told.GetIngress(), told.GetEgress()...)})
+	if diff := cmp.Diff(spec, p.Spec); diff != "" || len(wrong) > 0 {
+		t.Error(wrong, diff)
+	}
+	selected := policyInfo(&v1alpha1.Policy{Spec: v1alpha1.PolicySpec{Priority: 7, Selector: spec.Egress[0].Peers[1].Selector}})
+	if selected.GetPriority() != 7 || !cmp.Equal(selectorOf(selected.GetSelector()), spec.Egress[0].Peers[1].Selector) {
+		t.Errorf("of a policy with a selector is told %v", selected)
+	}
+}
+
 func TestPolicyOfInvalid(t *testing.T) {
 	_, _, wrong := policyOf(&controlpb.SetNetworkPolicyRequest{NetworkId: "web", Rules: []*controlpb.NetworkPolicyRule{
 		{Action: "", PortEnd: 9},
 		{Action: "allow", SourceNetwork: "a", DestinationNetwork: "b"},
 		{Action: "allow", Direction: "up"},
+		{Action: "allow", Peers: []*controlpb.PolicyPeer{{Labels: map[string]string{"a": "b"}, Selector: &controlpb.LabelSelector{}}}},
 	}})
 	var got []string
 	for _, v := range wrong {
 		got = append(got, v.field)
 	}
-	if diff := cmp.Diff("rules[0].action rules[0].port_end rules[1].destination_network rules[2].direction", strings.Join(got, " ")); diff != "" {
+	if diff := cmp.Diff("rules[0].action rules[0].port_end rules[1].destination_network rules[2].direction rules[3].peers[0].labels", strings.Join(got, " ")); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -96,9 +96,14 @@ func ruleOf(r *controlpb.NetworkPolicyRule, network string) (out v1alpha1.Policy
 		end = r.GetDestinationNetwork()
 	}
 	out.Peers = peersOf(end)
-	for _, p := range r.GetPeers() {
-		peer := v1alpha1.PolicyPeer{Network: p.GetNetwork(), CIDR: p.GetCidr(), Except: p.GetExcept(), Internet: p.GetInternet()}
-		if len(p.GetLabels()) > 0 {
+	for i, p := range r.GetPeers() {
+		peer := v1alpha1.PolicyPeer{
+			Network: p.GetNetwork(), CIDR: p.GetCidr(), Except: p.GetExcept(), Internet: p.GetInternet(), Selector: selectorOf(p.GetSelector()),
+		}
+		switch {
+		case len(p.GetLabels()) > 0 && peer.Selector != nil:
+			wrong = append(wrong, violation{fmt.Sprintf("peers[%d].labels", i), "cannot be given with selector"})
+		case len(p.GetLabels()) > 0:
 			peer.Selector = &metav1.LabelSelector{MatchLabels: p.GetLabels()}
 		}
 		out.Peers = append(out.Peers, peer)
@@ -157,16 +162,4 @@ func peersOf(end string) []v1alpha1.PolicyPeer {
 		return []v1alpha1.PolicyPeer{{CIDR: end}}
 	}
 	return []v1alpha1.PolicyPeer{{Network: end}}
-}
-
-func policyInfo(p *v1alpha1.Policy) *controlpb.PolicyInfo {
-	return &controlpb.PolicyInfo{
-		Name:       p.Name,
-		NetworkId:  p.Spec.Network,
-		Rules:      int32(len(p.Spec.Ingress) + len(p.Spec.Egress)),
-		Labels:     withoutManager(p.Labels),
-		Manager:    p.Labels[ManagerLabel],
-		Conditions: conditionsOf(p),
-		Deleting:   !p.DeletionTimestamp.IsZero(),
-	}
 }
