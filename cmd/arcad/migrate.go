@@ -137,10 +137,10 @@ func exportCommand() *cobra.Command {
 	var r reached
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Write all networks and attachments as YAML",
-		Long: `export writes the Network and Attachment objects as YAML for kubectl or arcactl apply,
-with the subnets and addresses that were chosen. Policies are not in it: the control API
-does not tell their rules; arcactl get policies -o yaml does.`,
+		Short: "Write all networks, policies and attachments as YAML",
+		Long: `export writes the Network, Policy and Attachment objects as YAML for kubectl or arcactl
+apply, with the subnets and addresses that were chosen. Rules that SetNetworkPolicy has
+set become a policy like any other, which it does not replace.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return r.with(cmd.Context(), func(ctx context.Context, c *client.Client) error {

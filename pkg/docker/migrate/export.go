@@ -17,8 +17,8 @@ import (
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 )
 
-// Export writes all networks and attachments as YAML that kubectl and arcactl
-// take: what was chosen for them is said, so that it is the same elsewhere.
+// Export writes all networks, policies and attachments as YAML that kubectl and
+// arcactl take: what was chosen for them is said, so that it is the same elsewhere.
 func Export(ctx context.Context, c Control) ([]byte, error) {
 	networks, err := Existing(ctx, c)
 	if err != nil {
@@ -38,6 +38,15 @@ func Export(ctx context.Context, c Control) ([]byte, error) {
 	}
 	for _, b := range networks {
 		if err := write(networkObject(b)); err != nil {
+			return nil, err
+		}
+	}
+	rules, err := policies(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range rules {
+		if err := write(policyObject(p)); err != nil {
 			return nil, err
 		}
 	}

@@ -33,6 +33,32 @@ func (full) GetContainerNetworks(context.Context, *controlpb.GetContainerNetwork
 	}}, nil
 }
 
+func (full) Watch(context.Context, *controlpb.WatchRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[controlpb.WatchEvent], error) {
+	return &stream{events: []*controlpb.WatchEvent{
+		{Object: &controlpb.WatchEvent_Network{Network: &controlpb.BridgeInfo{NetworkId: "0a"}}},
+		{Object: &controlpb.WatchEvent_Policy{Policy: &controlpb.PolicyInfo{Name: "gone", Deleting: true}}},
+		{Object: &controlpb.WatchEvent_Policy{Policy: &controlpb.PolicyInfo{
+			Name: "shop", Priority: 7, Labels: map[string]string{"app": "shop"},
+			Selector: &controlpb.LabelSelector{MatchExpressions: []*controlpb.LabelExpression{{Key: "tier", Operator: "In", Values: []string{"a", "b"}}}},
+			Ingress: []*controlpb.NetworkPolicyRule{{Action: "allow", Protocol: "tcp", Direction: "ingress", Log: true,
+				Ports: []*controlpb.PortRange{{Port: 80}, {Port: 90, PortEnd: 99}}, Peers: []*controlpb.PolicyPeer{{Network: "0a"}, {Internet: true}}}},
+			Egress: []*controlpb.NetworkPolicyRule{{Action: "reject", Direction: "egress", Peers: []*controlpb.PolicyPeer{{Cidr: "10.0.0.0/8", Except: []string{"10.1.0.0/16"}}}}},
+		}}},
+		{Type: controlpb.WatchEvent_SYNCED},
+	}}, nil
+}
+
+type stream struct {
+	grpc.ClientStream
+	events []*controlpb.WatchEvent
+}
+
+func (s *stream) Recv() (*controlpb.WatchEvent, error) {
+	e := s.events[0]
+	s.events = s.events[1:]
+	return e, nil
+}
+
 func TestExport(t *testing.T) {
 	got, err := Export(context.Background(), full{})
 	if err != nil {
@@ -59,6 +85,39 @@ spec:
     gateway: 10.1.0.1
     reserved:
     - 10.1.0.9
+---
+apiVersion: network.arca.dev/v1alpha1
+kind: Policy
+metadata:
+  labels:
+    app: shop
+  name: shop
+spec:
+  egress:
+  - action: Reject
+    peers:
+    - cidr: 10.0.0.0/8
+      except:
+      - 10.1.0.0/16
+  ingress:
+  - action: Allow
+    log: true
+    peers:
+    - network: 0a
+    - internet: true
+    ports:
+    - port: 80
+    - endPort: 99
+      port: 90
+    protocol: tcp
+  priority: 7
+  selector:
+    matchExpressions:
+    - key: tier
+      operator: In
+      values:
+      - a
+      - b
 ---
 apiVersion: network.arca.dev/v1alpha1
 kind: Attachment
