@@ -93,14 +93,15 @@ func (f *front) runContainers() {
 func (f *front) runAgain() {
 	f.Helper()
 	for name := range strings.FieldsSeq(f.docker("ps", "-a", "--format", "{{.Names}}")) {
-		f.docker("start", name)
+		if !f.started(name) {
+			continue
+		}
 		want := "10.88.0.5" + strings.TrimPrefix(name, "load")
 		if got := f.docker("inspect", "-f", "{{with .NetworkSettings.Networks.n1}}{{.IPAddress}}{{end}}", name); got != want {
 			f.Errorf("%s was started again and has address %q, want %s", name, got, want)
 		}
 	}
 	f.mustAgree()
-	// The engine may still be removing one, for a client that has gone.
 	f.eventually(func() error {
 		left, err := f.try("ps", "-aq")
 		if err == nil && left != "" {
@@ -123,6 +124,25 @@ func (f *front) runAgain() {
 	f.docker("rm", "-f", "load0", "load1", "load2")
 	f.unpublished("127.0.0.1:9100")
 	f.mustAgree()
+}
+
+// started starts a container, unless the engine is still removing it for a client
+// that has gone.
+func (f *front) started(name string) bool {
+	f.Helper()
+	there := true
+	f.eventually(func() error {
+		_, err := f.try("start", name)
+		if err == nil {
+			return nil
+		}
+		if left, listErr := f.try("ps", "-aq", "--filter", "name=^"+name+"$"); listErr == nil && left == "" {
+			there = false
+			return nil
+		}
+		return err
+	})
+	return there
 }
 
 // bringUp brings the project up. What fails meanwhile, fails.

@@ -4,8 +4,6 @@
 package plugin
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -183,39 +181,4 @@ func (w *world) refuses(text string, args ...string) {
 func (w *world) inspect(of, format string) string {
 	w.Helper()
 	return w.run("inspect", "-f", format, of)
-}
-
-// answers asks what is published on the host, which says its name.
-func answers(address string) (string, error) {
-	c, err := net.DialTimeout("tcp", address, 5*time.Second)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = c.Close() }()
-	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-		return "", err
-	}
-	buf := make([]byte, 64)
-	n, err := c.Read(buf)
-	return strings.TrimSpace(string(buf[:n])), err
-}
-
-// published waits until a port of the host leads to a container.
-func (w *world) published(address, name string) {
-	w.Helper()
-	w.eventually(func() error {
-		got, err := answers(address)
-		if err == nil && got != name {
-			err = fmt.Errorf("%s answers", got)
-		}
-		return err
-	})
-}
-
-// unpublished fails where a port of the host still leads somewhere.
-func (w *world) unpublished(address string) {
-	w.Helper()
-	if got, err := answers(address); err == nil {
-		w.Errorf("%s still answers: %s", address, got)
-	}
 }
