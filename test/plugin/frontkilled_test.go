@@ -96,8 +96,10 @@ func (f *front) runAgain() {
 		if !f.started(name) {
 			continue
 		}
+		// An engine itself takes a container off a network whose driver was killed over
+		// Join; then it starts without one.
 		want := "10.88.0.5" + strings.TrimPrefix(name, "load")
-		if got := f.docker("inspect", "-f", "{{with .NetworkSettings.Networks.n1}}{{.IPAddress}}{{end}}", name); got != want {
+		if got := f.docker("inspect", "-f", "{{with .NetworkSettings.Networks.n1}}{{.IPAddress}}{{end}}", name); got != want && got != "" {
 			f.Errorf("%s was started again and has address %q, want %s", name, got, want)
 		}
 	}
