@@ -34,7 +34,7 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 	}
 	ready, err := s.settle(ctx, sub, now, v1alpha1.ConditionReady, fields)
 	if isRefusal(err) && now.Generation != before.Generation {
-		s.restore(ctx, before, now)
+		s.restore(ctx, sub, before, now)
 	}
 	if err == nil && now.ResourceVersion != before.ResourceVersion {
 		// Whoever reads after this call sees the change.
@@ -49,9 +49,13 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 // update writes the change, unless there is none.
 func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest, fields fieldMap) (before, now *v1alpha1.Attachment, err error) {
 	key := client.ObjectKey{Name: attachmentName(r.GetContainerId(), r.GetNetworkId())}
-	for {
+	// What the cache has is as good to begin with: a write tells where it is old.
+	read := s.cache.Get
+	for ; ; read = s.api.Get {
 		before = &v1alpha1.Attachment{}
-		err = s.api.Get(ctx, key, before)
+		if err = read(ctx, key, before); err != nil || !before.DeletionTimestamp.IsZero() {
+			err = s.api.Get(ctx, key, before)
+		}
 		if apierrors.IsNotFound(err) || err == nil && (!before.DeletionTimestamp.IsZero() ||
 			before.Spec.Container.ID != r.GetContainerId() || before.Spec.Network != r.GetNetworkId()) {
 			return nil, nil, status.Errorf(codes.NotFound, "container_id: %s is not attached to network %s", quote(r.GetContainerId()), quote(r.GetNetworkId()))
@@ -64,7 +68,7 @@ func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest
 			return nil, nil, err
 		}
 		if equality.Semantic.DeepEqual(before, now) {
-			return before, now, nil
+			return before, now, s.storeAnswers(ctx)
 		}
 		if err = s.api.Update(ctx, now); !apierrors.IsConflict(err) {
 			return before, now, err
@@ -114,8 +118,8 @@ func updateFields(r *controlpb.UpdateContainerRequest) (fields fieldMap) {
 }
 
 // restore writes what there was before a change that was refused: it is still in
-// force. The caller may be gone by then.
-func (s *Server) restore(ctx context.Context, before, refused *v1alpha1.Attachment) {
+// force, and what is read from now on. The caller may be gone by then.
+func (s *Server) restore(ctx context.Context, sub *subscription, before, refused *v1alpha1.Attachment) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	for {
@@ -123,7 +127,9 @@ func (s *Server) restore(ctx context.Context, before, refused *v1alpha1.Attachme
 		err := s.api.Get(ctx, client.ObjectKeyFromObject(refused), now)
 		if err == nil && now.UID == refused.UID && now.Generation == refused.Generation {
 			now.Spec, now.Annotations = before.Spec, before.Annotations
-			err = s.api.Update(ctx, now)
+			if err = s.api.Update(ctx, now); err == nil {
+				err = sub.awaitVersion(ctx, now)
+			}
 		}
 		switch {
 		case apierrors.IsConflict(err):
