@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/moby/moby/api/types/network"
 
@@ -19,6 +20,20 @@ type dockerNetwork struct {
 	// info is the network itself; nil for those without an object.
 	info       *controlpb.BridgeInfo
 	containers []string
+	// attachments are those of the network, where it is complete.
+	attachments []*controlpb.ContainerNetwork
+	complete    bool
+
+	encode     sync.Once
+	summary    []byte
+	summaryErr error
+}
+
+// summarised is the network as lists show it, in JSON. Nothing of it changes once
+// it is read.
+func (n *dockerNetwork) summarised() ([]byte, error) {
+	n.encode.Do(func() { n.summary, n.summaryErr = encodeJSON(network.Summary{Network: n.Network}) })
+	return n.summary, n.summaryErr
 }
 
 // networkOf is a network of the control API as Docker sees it.
@@ -58,11 +73,20 @@ func containerID(a *controlpb.ContainerNetwork) string {
 	return or(a.GetAnnotations()[annotationContainer], a.GetContainerId())
 }
 
+// AnnotationMaker marks objects of the driver.
+const AnnotationMaker = AnnotationPrefix + "made-by"
+
+// isReservation tells of an attachment that no endpoint of the engine's is behind yet.
+func isReservation(a *controlpb.ContainerNetwork) bool {
+	notes := a.GetAnnotations()
+	return notes[AnnotationMaker] != "" && notes[annotationEndpointID] == ""
+}
+
 // endpointsOf are the containers of a network, by their ids.
 func endpointsOf(attachments []*controlpb.ContainerNetwork) map[string]network.EndpointResource {
 	out := map[string]network.EndpointResource{}
 	for _, a := range attachments {
-		if a.GetDeleting() {
+		if a.GetDeleting() || isReservation(a) {
 			continue
 		}
 		e := network.EndpointResource{Name: endpointName(a), EndpointID: EndpointID(a), MacAddress: hardwareAddr(a.GetMacAddress())}
