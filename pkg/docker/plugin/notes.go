@@ -17,7 +17,7 @@ const notePrefix = docker.AnnotationPrefix
 
 const (
 	// noteMaker marks objects of this driver. Others it leaves alone.
-	noteMaker = notePrefix + "made-by"
+	noteMaker = docker.AnnotationMaker
 	maker     = "plugin"
 	// noteDriver is the driver of a network, for who serves Docker's API.
 	noteDriver = notePrefix + "driver"

@@ -109,6 +109,9 @@ func (p *Plugin) publish(ctx context.Context, r externalConnectivityRequest) (em
 	if !found {
 		return empty{}, fmt.Errorf("endpoint %s not found", r.EndpointID)
 	}
+	if asked, err := bindingsOf(r.Options, "", r.EndpointID); err == nil && len(asked) == 0 && len(a.GetPorts()) == 0 {
+		return empty{}, nil
+	}
 	n, err := p.networkOf(ctx, a.GetNetworkId(), nil)
 	if err != nil {
 		return empty{}, err
@@ -116,9 +119,6 @@ func (p *Plugin) publish(ctx context.Context, r externalConnectivityRequest) (em
 	bindings, err := bindingsOf(r.Options, n.notes[noteHostBinding], r.EndpointID)
 	if err != nil {
 		return empty{}, err
-	}
-	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
-		return empty{}, nil
 	}
 	for tried := 1; ; tried++ {
 		ports := &controlpb.PublishedPorts{}
@@ -137,6 +137,9 @@ func (p *Plugin) publish(ctx context.Context, r externalConnectivityRequest) (em
 
 func (p *Plugin) setPorts(ctx context.Context, a attachment, ports *controlpb.PublishedPorts) error {
 	defer p.locks.lock(a.place())()
+	if len(ports.GetPorts()) > 0 {
+		p.removals.await(ctx, "")
+	}
 	_, err := p.control.UpdateContainer(ctx, &controlpb.UpdateContainerRequest{
 		ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(), Ports: ports,
 	})
