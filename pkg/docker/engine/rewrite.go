@@ -10,17 +10,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 )
 
 // handOnTo lets the engine answer, and changes a successful answer that is JSON.
-// In refusals the names of shadows become ours.
-func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) {
+// In refusals the names of shadows become ours. It tells whether the engine has
+// done what it was asked for.
+func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) (done bool) {
 	r.Header.Del("Accept-Encoding")
 	proxy := *e.pass
 	proxy.ModifyResponse = func(answer *http.Response) error {
 		refused := answer.StatusCode >= http.StatusBadRequest
+		done = !refused
 		if !refused && (change == nil || answer.StatusCode != http.StatusOK) {
 			return nil
 		}
@@ -42,6 +43,7 @@ func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ct
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex()
 	proxy.ServeHTTP(w, r)
+	return done
 }
 
 // refusal is the engine's refusal in our names.
@@ -161,7 +163,7 @@ func shadowFilter(value json.RawMessage, networks []Network) json.RawMessage {
 // translation is what an answer about containers is translated by. The engine is
 // asked for its shadows only where one is not known.
 func (e *Engine) translation(ctx context.Context, containers []object) (translation, error) {
-	t := translation{shadows: e.known.all(), predefined: map[string]string{}}
+	t := translation{shadows: e.known.all(), predefined: e.predefined}
 	if !t.knows(containers) {
 		shadows, err := e.lookAtShadows(ctx)
 		if err != nil {
@@ -169,24 +171,8 @@ func (e *Engine) translation(ctx context.Context, containers []object) (translat
 		}
 		t.shadows = shadows
 	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return t, err
-	}
-	ids := t.networksOf(containers)
-	var on []Network
-	for _, n := range networks {
-		switch n.Driver {
-		case "host":
-			t.predefined["host"] = n.ID
-		case "null":
-			t.predefined["none"] = n.ID
-		}
-		if slices.Contains(ids, n.ID) {
-			on = append(on, n)
-		}
-	}
-	if len(on) > 0 {
+	if on := t.networksOf(containers); len(on) > 0 {
+		var err error
 		if t.ports, err = e.networks.Ports(ctx, on); err != nil {
 			return t, oursAway(err)
 		}

@@ -10,72 +10,99 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // start serves the start of a container, or its restart. Before it the engine
 // has all networks of the container, and the driver is told whose they are.
 func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string) {
-	if err := e.prepare(r.Context(), container); err != nil {
+	endpoints, err := e.prepare(r.Context(), container)
+	if err != nil {
 		e.refuse(w, r, err)
 		return
 	}
-	e.handOnTo(w, r, nil)
+	made := e.expect(r.Context(), endpoints)
+	done := e.handOnTo(w, r, nil)
+	made(done)
 }
 
-// prepare makes a container ready that does not run. What its driver is told of
-// it is not known when it is created, and its name may have changed since.
-func (e *Engine) prepare(ctx context.Context, container string) error {
+// prepare makes a container ready that does not run, and tells of the endpoints
+// that it will have. What its driver is told of it is not known when it is
+// created, and its name may have changed since.
+func (e *Engine) prepare(ctx context.Context, container string) (endpoints []Endpoint, err error) {
 	c, err := e.container(ctx, container)
 	if isNotFound(err) {
-		return nil // the engine says so itself
+		return nil, nil // the engine says so itself
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := c.shadows()
 	if len(names) == 0 || c.State.Running {
-		return nil
-	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return err
+		return nil, nil
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(networks, func(n Network) bool { return shadowName(n.ID) == name })
-		if i < 0 {
-			t := translation{shadows: e.known.all()}
-			return &Error{http.StatusNotFound, "network " + t.text(name) + " not found"}
+		n, err := e.behind(ctx, name)
+		if err != nil {
+			return nil, err
 		}
-		if err := e.prepareOn(ctx, c, name, networks[i]); err != nil {
-			return err
+		settings, err := e.prepareOn(ctx, c, name, n)
+		if err != nil {
+			return nil, err
+		}
+		if p, ok := expected(n, settings); ok {
+			endpoints = append(endpoints, p)
 		}
 	}
-	return nil
+	return endpoints, nil
 }
 
-// prepareOn prepares a container's endpoint on one shadow. Settings of an
-// endpoint cannot be changed, so it is made anew where they have to.
-func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) error {
+// behind is the network of ours that a shadow of that name stands for.
+func (e *Engine) behind(ctx context.Context, name string) (Network, error) {
+	t := translation{shadows: e.known.all()}
+	ref := strings.TrimPrefix(name, shadowPrefix)
+	if s, known := t.shadow(name); known {
+		ref = s.network // a whole id is found without a look at all networks
+	}
+	n, err := e.network(ctx, ref)
+	if isNotFound(err) || err == nil && shadowName(n.ID) != name {
+		return n, &Error{http.StatusNotFound, "network " + t.text(name) + " not found"}
+	}
+	return n, err
+}
+
+// prepareOn prepares a container's endpoint on one shadow, and returns its
+// settings. They cannot be changed, so it is made anew where they have to.
+func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) (told object, err error) {
 	s, err := e.shadowOf(ctx, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	settings, _, err := parseObject(c.NetworkSettings.Networks[name])
 	if err != nil {
 		settings = object{}
 	}
 	was := settings.text("NetworkID")
-	told := tell(wanted(settings), c.ID, c.Name)
+	told = tell(e.withMAC(wanted(settings), c, n), c.ID, c.Name)
 	if (was == "" || was == s.id) && sameOptions(told.options(), settings.options()) {
-		return nil
+		return told, nil
 	}
 	if err := e.call(ctx, http.MethodPost, "/networks/"+name+"/disconnect", nil, map[string]any{"Container": c.ID, "Force": true}, nil); err != nil {
-		return err
+		return nil, err
 	}
 	// A client that has gone does not leave its container without a network.
-	return e.call(context.WithoutCancel(ctx), http.MethodPost, "/networks/"+name+"/connect", nil, object{
+	return told, e.call(context.WithoutCancel(ctx), http.MethodPost, "/networks/"+name+"/connect", nil, object{
 		{"Container", encode(c.ID)}, {"EndpointConfig", told.encode()},
 	}.encode(), nil)
+}
+
+// withMAC gives settings that ask for no MAC address one, where that is done here.
+func (e *Engine) withMAC(settings object, c containerState, n Network) object {
+	if e.choosesMAC() && settings.text("MacAddress") == "" {
+		settings.set("MacAddress", encode(docker.DerivedMAC(c.ID, n.Object).String()))
+	}
+	return settings
 }
 
 // sameOptions compares options, in any order.
