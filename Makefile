@@ -39,8 +39,9 @@ test-kube: deps ovn-root envtest-assets ## Run the controllers' tests on a real 
 	ARCA_TEST_API=kube KUBEBUILDER_ASSETS=$(CURDIR)/bin/envtest go test -count=1 ./controllers/...
 
 .PHONY: bench
-bench: deps ovn-root build ## Measure beside a bare client and the command line tools; SIZES=10,100 and more by ARGS.
+bench: deps ovn-root build ## Measure beside a bare client, the command line tools, a Docker Engine; SIZES=10,100 and more by ARGS.
 	hack/coredns.sh
+	hack/docker-engine.sh
 	root=$$(hack/ovn-root.sh); go run ./test/bench --ovn-root "$${root#system}" --sizes $(SIZES) $(ARGS)
 
 .PHONY: fault

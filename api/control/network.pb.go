@@ -1459,9 +1459,12 @@ func (x *PublishedPorts) GetPorts() []*PublishedPort {
 }
 
 type DetachContainerRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	NetworkId     string                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	NetworkId   string                 `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	// Return when it is on disk that the container is to go, and reads do not show
+	// it any more, or show it as deleting. Unset: when nothing of it is left.
+	NoWait        bool `protobuf:"varint,3,opt,name=no_wait,json=noWait,proto3" json:"no_wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1508,6 +1511,13 @@ func (x *DetachContainerRequest) GetNetworkId() string {
 		return x.NetworkId
 	}
 	return ""
+}
+
+func (x *DetachContainerRequest) GetNoWait() bool {
+	if x != nil {
+		return x.NoWait
+	}
+	return false
 }
 
 type DetachContainerResponse struct {
@@ -1562,7 +1572,12 @@ type ListBridgesRequest struct {
 	// Only the network of this id. Unset: all.
 	NetworkId string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
 	// Only the network of this name. Unset: all.
-	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Tell the attachments of each network too.
+	WithAttachments bool `protobuf:"varint,4,opt,name=with_attachments,json=withAttachments,proto3" json:"with_attachments,omitempty"`
+	// The version of an earlier answer to the same request. Where nothing has
+	// changed since, the answer says so and has nothing else.
+	Unless        string `protobuf:"bytes,5,opt,name=unless,proto3" json:"unless,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1618,9 +1633,27 @@ func (x *ListBridgesRequest) GetName() string {
 	return ""
 }
 
+func (x *ListBridgesRequest) GetWithAttachments() bool {
+	if x != nil {
+		return x.WithAttachments
+	}
+	return false
+}
+
+func (x *ListBridgesRequest) GetUnless() string {
+	if x != nil {
+		return x.Unless
+	}
+	return ""
+}
+
 type ListBridgesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Bridges       []*BridgeInfo          `protobuf:"bytes,1,rep,name=bridges,proto3" json:"bridges,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Bridges []*BridgeInfo          `protobuf:"bytes,1,rep,name=bridges,proto3" json:"bridges,omitempty"`
+	// Another one once a network or an attachment has changed.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// It is all as it was in the version that was given.
+	Unchanged     bool `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1662,6 +1695,20 @@ func (x *ListBridgesResponse) GetBridges() []*BridgeInfo {
 	return nil
 }
 
+func (x *ListBridgesResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ListBridgesResponse) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
 type BridgeInfo struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId  string                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
@@ -1687,9 +1734,11 @@ type BridgeInfo struct {
 	// "NAT", "Routed" or "None".
 	EgressMode string `protobuf:"bytes,18,opt,name=egress_mode,json=egressMode,proto3" json:"egress_mode,omitempty"`
 	// The families in force, as far as they are known.
-	IpFamilies    []string     `protobuf:"bytes,19,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
-	Dns           *NetworkDNS  `protobuf:"bytes,20,opt,name=dns,proto3" json:"dns,omitempty"`
-	Dhcp          *NetworkDHCP `protobuf:"bytes,21,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	IpFamilies []string     `protobuf:"bytes,19,rep,name=ip_families,json=ipFamilies,proto3" json:"ip_families,omitempty"`
+	Dns        *NetworkDNS  `protobuf:"bytes,20,opt,name=dns,proto3" json:"dns,omitempty"`
+	Dhcp       *NetworkDHCP `protobuf:"bytes,21,opt,name=dhcp,proto3" json:"dhcp,omitempty"`
+	// Only where ListBridges was asked for them.
+	Attachments   []*ContainerNetwork `protobuf:"bytes,22,rep,name=attachments,proto3" json:"attachments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1871,6 +1920,13 @@ func (x *BridgeInfo) GetDhcp() *NetworkDHCP {
 	return nil
 }
 
+func (x *BridgeInfo) GetAttachments() []*ContainerNetwork {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
 // Condition is one thing that is known about an object.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1949,13 +2005,17 @@ func (x *Condition) GetSince() *timestamppb.Timestamp {
 	return nil
 }
 
-// GetContainerNetworksRequest: at least one of the two; both are the one
-// attachment of that container to that network.
+// GetContainerNetworksRequest: at least one of container_id and network_id (both
+// are the one attachment of that container to that network), or network_ids.
 type GetContainerNetworksRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ContainerId string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
 	// All containers of a network.
-	NetworkId     string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	NetworkId string `protobuf:"bytes,2,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
+	// All containers of any of these networks.
+	NetworkIds []string `protobuf:"bytes,3,rep,name=network_ids,json=networkIds,proto3" json:"network_ids,omitempty"`
+	// Only those with published ports.
+	Published     bool `protobuf:"varint,4,opt,name=published,proto3" json:"published,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2002,6 +2062,20 @@ func (x *GetContainerNetworksRequest) GetNetworkId() string {
 		return x.NetworkId
 	}
 	return ""
+}
+
+func (x *GetContainerNetworksRequest) GetNetworkIds() []string {
+	if x != nil {
+		return x.NetworkIds
+	}
+	return nil
+}
+
+func (x *GetContainerNetworksRequest) GetPublished() bool {
+	if x != nil {
+		return x.Published
+	}
+	return false
 }
 
 type GetContainerNetworksResponse struct {
@@ -3757,20 +3831,25 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\aAliases\x12\x18\n" +
 	"\aaliases\x18\x01 \x03(\tR\aaliases\"C\n" +
 	"\x0ePublishedPorts\x121\n" +
-	"\x05ports\x18\x01 \x03(\v2\x1b.arca.network.PublishedPortR\x05ports\"Z\n" +
+	"\x05ports\x18\x01 \x03(\v2\x1b.arca.network.PublishedPortR\x05ports\"s\n" +
 	"\x16DetachContainerRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
-	"network_id\x18\x02 \x01(\tR\tnetworkId\"3\n" +
+	"network_id\x18\x02 \x01(\tR\tnetworkId\x12\x17\n" +
+	"\ano_wait\x18\x03 \x01(\bR\x06noWait\"3\n" +
 	"\x17DetachContainerResponse\x12\x18\n" +
-	"\aexisted\x18\x01 \x01(\bR\aexisted\"a\n" +
+	"\aexisted\x18\x01 \x01(\bR\aexisted\"\xa4\x01\n" +
 	"\x12ListBridgesRequest\x12\x18\n" +
 	"\amanager\x18\x01 \x01(\tR\amanager\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x02 \x01(\tR\tnetworkId\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"I\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12)\n" +
+	"\x10with_attachments\x18\x04 \x01(\bR\x0fwithAttachments\x12\x16\n" +
+	"\x06unless\x18\x05 \x01(\tR\x06unless\"\x81\x01\n" +
 	"\x13ListBridgesResponse\x122\n" +
-	"\abridges\x18\x01 \x03(\v2\x18.arca.network.BridgeInfoR\abridges\"\x93\a\n" +
+	"\abridges\x18\x01 \x03(\v2\x18.arca.network.BridgeInfoR\abridges\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1c\n" +
+	"\tunchanged\x18\x03 \x01(\bR\tunchanged\"\xd5\a\n" +
 	"\n" +
 	"BridgeInfo\x12\x1d\n" +
 	"\n" +
@@ -3802,7 +3881,8 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\vip_families\x18\x13 \x03(\tR\n" +
 	"ipFamilies\x12*\n" +
 	"\x03dns\x18\x14 \x01(\v2\x18.arca.network.NetworkDNSR\x03dns\x12-\n" +
-	"\x04dhcp\x18\x15 \x01(\v2\x19.arca.network.NetworkDHCPR\x04dhcp\x1a9\n" +
+	"\x04dhcp\x18\x15 \x01(\v2\x19.arca.network.NetworkDHCPR\x04dhcp\x12@\n" +
+	"\vattachments\x18\x16 \x03(\v2\x1e.arca.network.ContainerNetworkR\vattachments\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
@@ -3814,11 +3894,14 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\bR\x06status\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x04 \x01(\tR\amessage\x120\n" +
-	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"_\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\x9e\x01\n" +
 	"\x1bGetContainerNetworksRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
-	"network_id\x18\x02 \x01(\tR\tnetworkId\"Z\n" +
+	"network_id\x18\x02 \x01(\tR\tnetworkId\x12\x1f\n" +
+	"\vnetwork_ids\x18\x03 \x03(\tR\n" +
+	"networkIds\x12\x1c\n" +
+	"\tpublished\x18\x04 \x01(\bR\tpublished\"Z\n" +
 	"\x1cGetContainerNetworksResponse\x12:\n" +
 	"\bnetworks\x18\x01 \x03(\v2\x1e.arca.network.ContainerNetworkR\bnetworks\"\xce\b\n" +
 	"\x10ContainerNetwork\x12\x1d\n" +
@@ -4124,75 +4207,76 @@ var file_api_control_network_proto_depIdxs = []int32{
 	59, // 23: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
 	4,  // 24: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
 	5,  // 25: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
-	59, // 26: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
-	27, // 27: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
-	11, // 28: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
-	52, // 29: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
-	24, // 30: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
-	53, // 31: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
-	59, // 32: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
-	12, // 33: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
-	13, // 34: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
-	29, // 35: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
-	54, // 36: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
-	30, // 37: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
-	31, // 38: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
-	55, // 39: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
-	32, // 40: arca.network.PolicyPeer.selector:type_name -> arca.network.LabelSelector
-	56, // 41: arca.network.LabelSelector.match_labels:type_name -> arca.network.LabelSelector.MatchLabelsEntry
-	33, // 42: arca.network.LabelSelector.match_expressions:type_name -> arca.network.LabelExpression
-	0,  // 43: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
-	59, // 44: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
-	37, // 45: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
-	0,  // 46: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
-	59, // 47: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
-	59, // 48: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
-	60, // 49: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
-	59, // 50: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
-	2,  // 51: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
-	10, // 52: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
-	28, // 53: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
-	40, // 54: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
-	40, // 55: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
-	40, // 56: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
-	41, // 57: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
-	1,  // 58: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
-	23, // 59: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
-	27, // 60: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
-	44, // 61: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
-	57, // 62: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
-	24, // 63: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
-	32, // 64: arca.network.PolicyInfo.selector:type_name -> arca.network.LabelSelector
-	29, // 65: arca.network.PolicyInfo.ingress:type_name -> arca.network.NetworkPolicyRule
-	29, // 66: arca.network.PolicyInfo.egress:type_name -> arca.network.NetworkPolicyRule
-	58, // 67: arca.network.PolicyInfo.annotations:type_name -> arca.network.PolicyInfo.AnnotationsEntry
-	2,  // 68: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
-	8,  // 69: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
-	10, // 70: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
-	16, // 71: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
-	19, // 72: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
-	21, // 73: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
-	28, // 74: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
-	35, // 75: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
-	25, // 76: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
-	38, // 77: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
-	42, // 78: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
-	7,  // 79: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
-	9,  // 80: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
-	15, // 81: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
-	15, // 82: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
-	20, // 83: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
-	22, // 84: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
-	34, // 85: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
-	36, // 86: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
-	26, // 87: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
-	39, // 88: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
-	43, // 89: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
-	79, // [79:90] is the sub-list for method output_type
-	68, // [68:79] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	27, // 26: arca.network.BridgeInfo.attachments:type_name -> arca.network.ContainerNetwork
+	59, // 27: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
+	27, // 28: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
+	11, // 29: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
+	52, // 30: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
+	24, // 31: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
+	53, // 32: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
+	59, // 33: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
+	12, // 34: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
+	13, // 35: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
+	29, // 36: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
+	54, // 37: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
+	30, // 38: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
+	31, // 39: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
+	55, // 40: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
+	32, // 41: arca.network.PolicyPeer.selector:type_name -> arca.network.LabelSelector
+	56, // 42: arca.network.LabelSelector.match_labels:type_name -> arca.network.LabelSelector.MatchLabelsEntry
+	33, // 43: arca.network.LabelSelector.match_expressions:type_name -> arca.network.LabelExpression
+	0,  // 44: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
+	59, // 45: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
+	37, // 46: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
+	0,  // 47: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
+	59, // 48: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
+	59, // 49: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
+	60, // 50: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
+	59, // 51: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
+	2,  // 52: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
+	10, // 53: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
+	28, // 54: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
+	40, // 55: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
+	40, // 56: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
+	40, // 57: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
+	41, // 58: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
+	1,  // 59: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
+	23, // 60: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
+	27, // 61: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
+	44, // 62: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
+	57, // 63: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
+	24, // 64: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
+	32, // 65: arca.network.PolicyInfo.selector:type_name -> arca.network.LabelSelector
+	29, // 66: arca.network.PolicyInfo.ingress:type_name -> arca.network.NetworkPolicyRule
+	29, // 67: arca.network.PolicyInfo.egress:type_name -> arca.network.NetworkPolicyRule
+	58, // 68: arca.network.PolicyInfo.annotations:type_name -> arca.network.PolicyInfo.AnnotationsEntry
+	2,  // 69: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
+	8,  // 70: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
+	10, // 71: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
+	16, // 72: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
+	19, // 73: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
+	21, // 74: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
+	28, // 75: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
+	35, // 76: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
+	25, // 77: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
+	38, // 78: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
+	42, // 79: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
+	7,  // 80: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
+	9,  // 81: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
+	15, // 82: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
+	15, // 83: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
+	20, // 84: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
+	22, // 85: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
+	34, // 86: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
+	36, // 87: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
+	26, // 88: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
+	39, // 89: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
+	43, // 90: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
+	80, // [80:91] is the sub-list for method output_type
+	69, // [69:80] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_api_control_network_proto_init() }

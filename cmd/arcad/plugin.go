@@ -20,6 +20,7 @@ import (
 	"github.com/vas-solutus/arca-network/internal/logging"
 	"github.com/vas-solutus/arca-network/pkg/control"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
+	"github.com/vas-solutus/arca-network/pkg/docker/engine"
 	"github.com/vas-solutus/arca-network/pkg/docker/plugin"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
@@ -93,18 +94,26 @@ func dialPlugin(ctx context.Context, log logr.Logger, target string, listener ne
 		return errors.Join(fmt.Errorf("--target: %w", err), listener.Close())
 	}
 	defer func() { _ = client.Close() }()
-	return servePlugin(ctx, log, client, listener, engine)
-}
-
-// servePlugin serves the engine's network and IPAM driver until ctx is done.
-// Interfaces are made in the network namespace of this process, which must be the
-// engine's and that of arca-network.
-func servePlugin(ctx context.Context, log logr.Logger, client plugin.Control, listener net.Listener, engine string) error {
-	docker, err := plugin.NewDockerEngine(engine)
+	p, err := newPlugin(log, client, engine)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	p := plugin.New(plugin.Options{Control: client, Host: host{}, Engine: docker, Log: log})
+	return servePlugin(ctx, log, p, listener, engine)
+}
+
+// newPlugin returns the engine's network and IPAM driver. It makes interfaces in
+// the network namespace of this process, which must be the engine's and that of
+// arca-network.
+func newPlugin(log logr.Logger, client plugin.Control, engine string) (*plugin.Plugin, error) {
+	docker, err := plugin.NewDockerEngine(engine)
+	if err != nil {
+		return nil, err
+	}
+	return plugin.New(plugin.Options{Control: client, Host: host{}, Engine: docker, Log: log}), nil
+}
+
+// servePlugin serves the driver until ctx is done.
+func servePlugin(ctx context.Context, log logr.Logger, p *plugin.Plugin, listener net.Listener, engine string) error {
 	server := &http.Server{
 		Handler:           p.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -128,6 +137,17 @@ func servePlugin(ctx context.Context, log logr.Logger, client plugin.Control, li
 		return server.Shutdown(stop)
 	})
 	return g.Wait()
+}
+
+// driver has the proxy of the engine tell its driver what is to come.
+type driver struct{ *plugin.Plugin }
+
+func (d driver) Expect(ctx context.Context, p engine.Endpoint) error {
+	return d.Plugin.Expect(ctx, plugin.Expected(p))
+}
+
+func (d driver) Forget(ctx context.Context, p engine.Endpoint) error {
+	return d.Plugin.Forget(ctx, plugin.Expected(p))
 }
 
 // host makes interfaces on this host.

@@ -24,6 +24,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/docker"
 	"github.com/vas-solutus/arca-network/pkg/docker/engine"
+	"github.com/vas-solutus/arca-network/pkg/docker/plugin"
 )
 
 // controlSocket is where `arca-network run` listens by itself.
@@ -120,16 +121,13 @@ func (o *options) run(ctx context.Context, log logr.Logger) error {
 		child := &child{program: o.program, arguments: append([]string{"run", "--listen", target}, o.arguments...), log: log.WithName("arca-network")}
 		g.Go(func() error { return child.supervise(ctx) })
 	}
-	server, stop, err := o.newServer(ctx, g, target, log)
+	server, stop, err := o.newServer(ctx, g, target, driver, log)
 	if err != nil {
 		return errors.Join(err, closeAll(listener, driver))
 	}
 	defer stop()
 	log.Info("Serving the Docker API", "address", o.listen, "target", target, "engine", o.engine)
 	g.Go(func() error { return server.Serve(ctx, listener) })
-	if driver != nil {
-		g.Go(func() error { return dialPlugin(ctx, log.WithName("plugin"), target, driver, o.engine) })
-	}
 	// An engine that systemd starts next finds the driver.
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.Error(err, "systemd cannot be told that the sockets are there")
@@ -189,7 +187,8 @@ func lookUpGroup(name string) (int, error) {
 	return 0, fmt.Errorf("--group: %q: %w", name, err)
 }
 
-func (o *options) newServer(ctx context.Context, g *errgroup.Group, target string, log logr.Logger) (*docker.Server, func(), error) {
+// newServer returns the server, with the driver on its socket if there is one.
+func (o *options) newServer(ctx context.Context, g *errgroup.Group, target string, socket net.Listener, log logr.Logger) (*docker.Server, func(), error) {
 	var config *tls.Config
 	if o.tls.Cert != "" {
 		var err error
@@ -205,7 +204,15 @@ func (o *options) newServer(ctx context.Context, g *errgroup.Group, target strin
 	if o.engine == "" {
 		return docker.NewServer(options), func() { _ = c.Close() }, nil
 	}
-	proxy, err := engine.New(engine.Options{Address: o.engine, Networks: networks{c}, Log: log.WithName("engine")})
+	proxied := engine.Options{Address: o.engine, Networks: networks{c}, Predefined: predefined, Log: log.WithName("engine")}
+	var p *plugin.Plugin
+	if socket != nil {
+		if p, err = newPlugin(log.WithName("plugin"), c, o.engine); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("--engine: %w", err), c.Close())
+		}
+		proxied.Driver = driver{p}
+	}
+	proxy, err := engine.New(proxied)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("--engine: %w", err), c.Close())
 	}
@@ -215,5 +222,8 @@ func (o *options) newServer(ctx context.Context, g *errgroup.Group, target strin
 	}
 	options.Engine, options.InFront = containers, proxy.InFrontOf
 	g.Go(func() error { return proxy.Run(ctx) })
+	if p != nil {
+		g.Go(func() error { return servePlugin(ctx, log.WithName("plugin"), p, socket, o.engine) })
+	}
 	return docker.NewServer(options), func() { proxy.Close(); _, _ = c.Close(), containers.Close() }, nil
 }

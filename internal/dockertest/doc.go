@@ -4,7 +4,7 @@
 // Package dockertest owns real Docker Engines for tests: containerd and dockerd
 // with folders, sockets and cgroups of their own, in the namespaces of the test
 // process, and an image that needs no registry. It must not be used outside of
-// tests, and knows nothing of this project's networks.
+// tests and the bench, and knows nothing of this project's networks.
 //
 // The engine is the one that hack/docker-engine.sh builds. ARCA_DOCKER_BIN names
 // the folder of another (dockerd, containerd, docker and runc in it or in PATH).

@@ -6,6 +6,7 @@ package dockertest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,7 @@ type Options struct {
 	Flags []string
 }
 
-// Engine is a Docker Engine that runs for one test.
+// Engine is a Docker Engine that runs for one test, or for the bench.
 type Engine struct {
 	// Socket is where it listens; Host is the same in DOCKER_HOST's form.
 	Socket, Host string
@@ -54,18 +55,51 @@ func Start(t testing.TB, o Options) *Engine {
 }
 
 func start(t testing.TB, o Options) (*Engine, error) {
+	e, err := prepare(t.TempDir(), o)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		for _, err := range e.stop() {
+			t.Errorf("stopping the Docker Engine: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("dockerd's last words:\n%s", e.dockerd.tail())
+		}
+	})
+	return e, e.begin()
+}
+
+// New starts an engine outside of a test, with its data in an empty folder. Who
+// calls it calls Stop.
+func New(dir string, o Options) (*Engine, error) {
+	e, err := prepare(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.begin(); err != nil {
+		return nil, errors.Join(err, e.Stop())
+	}
+	return e, nil
+}
+
+// Stop ends an engine of New, with all of its containers.
+func (e *Engine) Stop() error { return errors.Join(e.stop()...) }
+
+// prepare makes what an engine needs before it is started.
+func prepare(dir string, o Options) (*Engine, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
 	}
-	run, err := os.MkdirTemp("/run", "docker-") // t.TempDir is too long for a socket
+	run, err := os.MkdirTemp("/run", "docker-") // a test's own folder is too long for a socket
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		Socket: filepath.Join(run, "docker.sock"),
 		bin:    bin,
-		dir:    t.TempDir(),
+		dir:    dir,
 		run:    run,
 		cgroup: filepath.Base(run),
 		flags:  o.Flags,
@@ -80,32 +114,29 @@ func start(t testing.TB, o Options) (*Engine, error) {
 			},
 		},
 	}
-	t.Cleanup(func() {
-		for _, err := range e.stop() {
-			t.Errorf("stopping the Docker Engine: %v", err)
-		}
-		if t.Failed() {
-			t.Logf("dockerd's last words:\n%s", e.dockerd.tail())
-		}
-	})
+	return e, nil
+}
+
+// begin starts the daemons, and makes the image.
+func (e *Engine) begin() (err error) {
 	if err := e.writeConfig(); err != nil {
-		return nil, err
+		return err
 	}
 	if e.containerd, err = e.startContainerd(); err != nil {
-		return nil, err
+		return err
 	}
 	if e.dockerd, err = e.startDockerd(); err != nil {
-		return nil, err
+		return err
 	}
 	var v struct{ Version, ApiVersion string }
 	if err := e.get("/version", &v); err != nil {
-		return nil, err
+		return err
 	}
 	e.Version, e.APIVersion = v.Version, v.ApiVersion
 	if err := e.importImage(); err != nil {
-		return nil, fmt.Errorf("making image %s: %w", Image, err)
+		return fmt.Errorf("making image %s: %w", Image, err)
 	}
-	return e, nil
+	return nil
 }
 
 // Crash kills dockerd, as kill -9 does. containerd and the containers go on.

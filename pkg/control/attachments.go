@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc/codes"
@@ -114,11 +115,22 @@ func (s *Server) DetachContainer(ctx context.Context, r *controlpb.DetachContain
 	if len(name) > 253 {
 		return &controlpb.DetachContainerResponse{}, nil // no object can have that name
 	}
+	if r.GetNoWait() && s.cache.Get(ctx, client.ObjectKey{Name: name}, a) == nil && isOf(a, r.GetContainerId(), r.GetNetworkId()) {
+		// What the cache has is as good to begin with: the deletion tells where it is old.
+		if err := s.mark(ctx, sub, a); err == nil {
+			return &controlpb.DetachContainerResponse{Existed: true}, nil
+		}
+		a = &v1alpha1.Attachment{}
+	}
 	err := s.api.Get(ctx, client.ObjectKey{Name: name}, a)
-	if apierrors.IsNotFound(err) || err == nil && (a.Spec.Container.ID != r.GetContainerId() || a.Spec.Network != r.GetNetworkId()) {
+	if apierrors.IsNotFound(err) || err == nil && !isOf(a, r.GetContainerId(), r.GetNetworkId()) {
 		return &controlpb.DetachContainerResponse{}, nil
 	}
-	if err == nil {
+	if err == nil && r.GetNoWait() {
+		if err = s.mark(ctx, sub, a); apierrors.IsConflict(err) {
+			err = nil // that one is gone
+		}
+	} else if err == nil {
 		err = s.remove(ctx, sub, a)
 	}
 	if err != nil {
@@ -127,36 +139,76 @@ func (s *Server) DetachContainer(ctx context.Context, r *controlpb.DetachContain
 	return &controlpb.DetachContainerResponse{Existed: true}, nil
 }
 
-// GetContainerNetworks lists the networks of a container, or the containers of a
-// network, from the cache.
+// isOf tells whether an attachment is that of a container on a network: another
+// may have the name that those make together.
+func isOf(a *v1alpha1.Attachment, container, network string) bool {
+	return a.Spec.Container.ID == container && a.Spec.Network == network
+}
+
+// GetContainerNetworks lists the networks of a container, or the containers of
+// networks, from the cache.
 func (s *Server) GetContainerNetworks(ctx context.Context, r *controlpb.GetContainerNetworksRequest) (*controlpb.GetContainerNetworksResponse, error) {
-	var wrong []violation
-	options := []client.ListOption{client.UnsafeDisableDeepCopy}
-	by := client.MatchingFields{}
-	if r.GetNetworkId() != "" {
-		wrong = append(wrong, checkID("network_id", r.GetNetworkId())...)
-		by[byNetwork] = r.GetNetworkId()
-	}
-	if r.GetContainerId() != "" || r.GetNetworkId() == "" {
-		wrong = append(wrong, checkID("container_id", r.GetContainerId())...)
-		by[byContainer] = r.GetContainerId()
-	}
+	by, wrong := attachmentsAsked(r)
 	if err := invalid(wrong); err != nil {
 		return nil, err
 	}
 	if err := s.storeAnswers(ctx); err != nil {
 		return nil, apiError(ctx, err, nil)
 	}
-	var list v1alpha1.AttachmentList
-	if err := s.cache.List(ctx, &list, append(options, by)...); err != nil {
-		return nil, apiError(ctx, err, nil)
-	}
 	out := &controlpb.GetContainerNetworksResponse{}
-	for i := range list.Items {
-		out.Networks = append(out.Networks, containerNetwork(&list.Items[i]))
+	for _, of := range by {
+		list, err := s.containerNetworks(ctx, of)
+		if err != nil {
+			return nil, apiError(ctx, err, nil)
+		}
+		out.Networks = append(out.Networks, list...)
+	}
+	if r.GetPublished() {
+		out.Networks = slices.DeleteFunc(out.Networks, func(c *controlpb.ContainerNetwork) bool { return len(c.GetPorts()) == 0 })
 	}
 	slices.SortFunc(out.Networks, func(a, b *controlpb.ContainerNetwork) int {
 		return cmp.Or(compareStrings(a.NetworkId, b.NetworkId), compareStrings(a.Name, b.Name))
 	})
+	return out, nil
+}
+
+// attachmentsAsked are the fields by which a request asks for attachments: those
+// that match any of them.
+func attachmentsAsked(r *controlpb.GetContainerNetworksRequest) (by []client.MatchingFields, wrong []violation) {
+	if len(r.GetNetworkIds()) > 0 {
+		if r.GetNetworkId() != "" || r.GetContainerId() != "" {
+			wrong = append(wrong, violation{"network_ids", "cannot be given with network_id or container_id"})
+		}
+		ids := slices.Clone(r.GetNetworkIds())
+		for i, id := range ids {
+			wrong = append(wrong, checkID("network_ids["+strconv.Itoa(i)+"]", id)...)
+		}
+		slices.Sort(ids)
+		for _, id := range slices.Compact(ids) {
+			by = append(by, client.MatchingFields{byNetwork: id})
+		}
+		return by, wrong
+	}
+	of := client.MatchingFields{}
+	if r.GetNetworkId() != "" {
+		wrong = append(wrong, checkID("network_id", r.GetNetworkId())...)
+		of[byNetwork] = r.GetNetworkId()
+	}
+	if r.GetContainerId() != "" || r.GetNetworkId() == "" {
+		wrong = append(wrong, checkID("container_id", r.GetContainerId())...)
+		of[byContainer] = r.GetContainerId()
+	}
+	return []client.MatchingFields{of}, wrong
+}
+
+// containerNetworks are the attachments of the cache that match fields.
+func (s *Server) containerNetworks(ctx context.Context, by client.MatchingFields) (out []*controlpb.ContainerNetwork, err error) {
+	var list v1alpha1.AttachmentList
+	if err := s.cache.List(ctx, &list, by, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, err
+	}
+	for i := range list.Items {
+		out = append(out, containerNetwork(&list.Items[i]))
+	}
 	return out, nil
 }

@@ -5,7 +5,9 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
+	"strconv"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +24,10 @@ type hub struct {
 	mu     sync.Mutex
 	byName map[hubKey]map[*subscription]struct{}
 	wide   map[*subscription]struct{}
+
+	// life tells the versions of this hub from those of one before.
+	life    string
+	changes uint64 // of networks and attachments
 }
 
 type hubKey struct {
@@ -44,7 +50,15 @@ type subscription struct {
 const maxGone = 16
 
 func newHub() *hub {
-	return &hub{byName: map[hubKey]map[*subscription]struct{}{}, wide: map[*subscription]struct{}{}}
+	return &hub{byName: map[hubKey]map[*subscription]struct{}{}, wide: map[*subscription]struct{}{}, life: rand.Text()}
+}
+
+// version names the state of all networks and attachments. What was acknowledged
+// to anybody is in it: calls wait for the same events.
+func (h *hub) version() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.life + "-" + strconv.FormatUint(h.changes, 10)
 }
 
 // connect has the hub told of everything, and returns when it was told of all
@@ -80,6 +94,9 @@ func (h *hub) deliver(event any, gone bool) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if k := kindOf(o); k == kindNetwork || k == kindAttachment {
+		h.changes++
+	}
 	for s := range h.byName[hubKey{kindOf(o), o.GetName()}] {
 		s.seen = true
 		s.latest = o

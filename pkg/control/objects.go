@@ -171,6 +171,19 @@ func (s *Server) remove(ctx context.Context, sub *subscription, have object) err
 	return s.awaitDeleted(ctx, sub, have)
 }
 
+// mark deletes an object and waits until the cache knows, not until it is gone. A
+// conflict is another of its name.
+func (s *Server) mark(ctx context.Context, sub *subscription, have object) error {
+	uid := have.GetUID()
+	err := client.IgnoreNotFound(s.api.Delete(ctx, have, client.Preconditions{UID: &uid}))
+	if err != nil || !s.cached(ctx, have) {
+		return err
+	}
+	return sub.await(ctx, have.GetUID(), func(o object, gone bool) (bool, error) {
+		return gone || !o.GetDeletionTimestamp().IsZero(), nil
+	})
+}
+
 // awaitDeleted waits until an object that is being deleted is gone. A network
 // that waits for attachments is an error at once.
 func (s *Server) awaitDeleted(ctx context.Context, sub *subscription, have object) error {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -76,6 +77,7 @@ type Server struct {
 	hub      *hub
 	locks    *locks
 	watches  chan struct{}
+	answered atomic.Pointer[time.Time] // when the store was last asked with success
 	stopping context.Context
 	stop     context.CancelCauseFunc
 }

@@ -48,9 +48,13 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 // update writes the change, unless there is none.
 func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest, fields fieldMap) (before, now *v1alpha1.Attachment, err error) {
 	key := client.ObjectKey{Name: attachmentName(r.GetContainerId(), r.GetNetworkId())}
-	for {
+	// What the cache has is as good to begin with: a write tells where it is old.
+	read := s.cache.Get
+	for ; ; read = s.api.Get {
 		before = &v1alpha1.Attachment{}
-		err = s.api.Get(ctx, key, before)
+		if err = read(ctx, key, before); err != nil || !before.DeletionTimestamp.IsZero() {
+			err = s.api.Get(ctx, key, before)
+		}
 		if apierrors.IsNotFound(err) || err == nil && (!before.DeletionTimestamp.IsZero() ||
 			before.Spec.Container.ID != r.GetContainerId() || before.Spec.Network != r.GetNetworkId()) {
 			return nil, nil, status.Errorf(codes.NotFound, "container_id: %s is not attached to network %s", quote(r.GetContainerId()), quote(r.GetNetworkId()))
@@ -63,7 +67,7 @@ func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest
 			return nil, nil, err
 		}
 		if equality.Semantic.DeepEqual(before, now) {
-			return before, now, nil
+			return before, now, s.storeAnswers(ctx)
 		}
 		if err = s.api.Update(ctx, now); !apierrors.IsConflict(err) {
 			return before, now, err

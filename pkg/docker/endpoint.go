@@ -4,8 +4,10 @@
 package docker
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -162,6 +164,14 @@ func aliasesOf(c Container, asked []string) []string {
 		}
 	}
 	return unique
+}
+
+// DerivedMAC is the MAC address of a container on a network (its id in the control
+// API) where nobody asks for one and it has to be known in advance. It is the same
+// at each start.
+func DerivedMAC(container, network string) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("mac/" + container + "/" + network))
+	return net.HardwareAddr{2, sum[0], sum[1], sum[2], sum[3], sum[4]}
 }
 
 // freeInterface is the first of eth0, eth1, … that is not taken.

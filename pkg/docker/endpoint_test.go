@@ -92,3 +92,15 @@ func TestIPAMStatus(t *testing.T) {
 		t.Errorf("%s, %v\nwant %s", got, err, want)
 	}
 }
+
+// What an engine's driver has only reserved is no endpoint yet.
+func TestReservationIsNotShown(t *testing.T) {
+	on := endpointsOf([]*controlpb.ContainerNetwork{
+		{ContainerId: "mac-1", Annotations: map[string]string{AnnotationMadeBy: "plugin"}},
+		{ContainerId: "mac-2", Annotations: map[string]string{AnnotationMadeBy: "plugin", AnnotationEndpointID: "e", AnnotationContainer: "c2"}},
+		{ContainerId: "c3"},
+	})
+	if len(on) != 2 || on["c2"].EndpointID == "" || on["c3"].EndpointID == "" {
+		t.Errorf("%v, want c2 and c3", on)
+	}
+}

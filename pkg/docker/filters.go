@@ -59,18 +59,18 @@ func (f filters) values(key string) (out []string) {
 // is tells whether a value is one of the filter's.
 func (f filters) is(key, value string) bool { return len(f[key]) == 0 || f[key][value] }
 
-// matches tells whether a value is one of the filter's, or matches one as a
+// matcher tells whether a value is one of the filter's, or matches one as a
 // regular expression.
-func (f filters) matches(key, value string) bool {
-	if f.is(key, value) {
-		return true
-	}
+func (f filters) matcher(key string) func(value string) bool {
+	var patterns []*regexp.Regexp
 	for pattern := range f[key] {
-		if ok, err := regexp.MatchString(pattern, value); err == nil && ok {
-			return true
+		if p, err := regexp.Compile(pattern); err == nil {
+			patterns = append(patterns, p)
 		}
 	}
-	return false
+	return func(value string) bool {
+		return f.is(key, value) || slices.ContainsFunc(patterns, func(p *regexp.Regexp) bool { return p.MatchString(value) })
+	}
 }
 
 // begins tells whether a value begins with one of the filter's.
@@ -100,6 +100,7 @@ func (f filters) have(key string, labels map[string]string) bool {
 // networkFilter selects networks.
 type networkFilter struct {
 	filters
+	name, id        func(string) bool
 	byUse, dangling bool
 	until           time.Time
 }
@@ -130,7 +131,7 @@ func pruneFilter(s string) (networkFilter, error) {
 }
 
 func newNetworkFilter(f filters) (networkFilter, error) {
-	n := networkFilter{filters: f}
+	n := networkFilter{filters: f, name: f.matcher("name"), id: f.matcher("id")}
 	if values := f.values("dangling"); len(values) > 1 {
 		return n, badRequest(`got more than one value for filter key "dangling"`)
 	} else if len(values) == 1 {
@@ -160,7 +161,7 @@ func newNetworkFilter(f filters) (networkFilter, error) {
 }
 
 func (f networkFilter) selects(n *dockerNetwork) bool {
-	if !f.is("driver", n.Driver) || !f.is("scope", n.Scope) || !f.matches("name", n.Name) || !f.matches("id", n.ID) || !f.have("label", n.Labels) {
+	if !f.is("driver", n.Driver) || !f.is("scope", n.Scope) || !f.name(n.Name) || !f.id(n.ID) || !f.have("label", n.Labels) {
 		return false
 	}
 	if _, given := f.filters["label!"]; given && f.have("label!", n.Labels) {

@@ -7,22 +7,57 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 )
 
-// networks are all of them, the predefined first.
+// networks are all of them, the predefined first. The control API is asked each
+// time, but it need not repeat what it has said.
 func (s *Server) networks(ctx context.Context) ([]*dockerNetwork, error) {
-	list, err := s.control.ListBridges(ctx, &controlpb.ListBridgesRequest{})
+	version, known := s.said.get()
+	list, err := s.control.ListBridges(ctx, &controlpb.ListBridgesRequest{Unless: version})
 	if err != nil {
 		return nil, err
 	}
+	if !list.GetUnchanged() {
+		known = sorted(list.GetBridges(), false)
+		s.said.put(list.GetVersion(), known)
+	}
+	return slices.Clone(known), nil
+}
+
+// answer is the last answer about all networks.
+type answer struct {
+	mu       sync.Mutex
+	version  string
+	networks []*dockerNetwork
+}
+
+func (a *answer) get() (version string, networks []*dockerNetwork) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.version, a.networks
+}
+
+func (a *answer) put(version string, networks []*dockerNetwork) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.version, a.networks = version, networks
+}
+
+// sorted are networks as Docker lists them, with the predefined; complete says
+// that their attachments are told too.
+func sorted(bridges []*controlpb.BridgeInfo, complete bool) []*dockerNetwork {
 	out := special()
-	for _, b := range list.GetBridges() {
+	for _, b := range bridges {
 		if b.GetDeleting() {
 			continue
 		}
 		n := networkOf(b)
+		n.attachments, n.complete = b.GetAttachments(), complete
 		if b.GetNetworkId() == BridgeNetwork {
 			// They are there as long as the bridge.
 			for _, predefined := range out[:2] {
@@ -43,32 +78,51 @@ func (s *Server) networks(ctx context.Context) ([]*dockerNetwork, error) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return out, nil
+	return out
+}
+
+// Lister lists networks of the control API.
+type Lister interface {
+	ListBridges(context.Context, *controlpb.ListBridgesRequest, ...grpc.CallOption) (*controlpb.ListBridgesResponse, error)
+}
+
+// Named is the network whose full id or name a term is, with its attachments if
+// so asked. It is nil where that cannot be told without a look at all of them, as
+// where the term is the beginning of an id.
+func Named(ctx context.Context, from Lister, term string, withAttachments bool) (*controlpb.BridgeInfo, error) {
+	one := &controlpb.ListBridgesRequest{WithAttachments: withAttachments}
+	switch {
+	case isID(term), term == BridgeNetwork:
+		one.NetworkId = term
+	case dnsName.MatchString(term) && !isPredefined(term):
+		one.Name = term
+	default:
+		return nil, nil
+	}
+	list, err := from.ListBridges(ctx, one)
+	if err != nil {
+		return nil, err
+	}
+	if b := list.GetBridges(); len(b) == 1 && !b[0].GetDeleting() && (NetworkID(b[0]) == term || FactsOf(b[0]).Name == term) {
+		return b[0], nil
+	}
+	return nil, nil
 }
 
 // candidates are the networks that a term may be about, by full id, name or the
 // beginning of an id. Where one is asked for by what it is called, the others
 // are not read.
-func (s *Server) candidates(ctx context.Context, term string) ([]*dockerNetwork, error) {
-	one := &controlpb.ListBridgesRequest{}
-	switch {
-	case isID(term):
-		one.NetworkId = term
-	case dnsName.MatchString(term) && !isPredefined(term):
-		one.Name = term
-	default:
-		return s.networks(ctx)
-	}
-	list, err := s.control.ListBridges(ctx, one)
+func (s *Server) candidates(ctx context.Context, term string, withAttachments bool) ([]*dockerNetwork, error) {
+	one, err := Named(ctx, s.control, term, withAttachments)
 	if err != nil {
 		return nil, err
 	}
-	if b := list.GetBridges(); len(b) == 1 && !b[0].GetDeleting() {
-		if n := networkOf(b[0]); n.ID == term || n.Name == term {
-			return []*dockerNetwork{n}, nil
-		}
+	if one == nil {
+		return s.networks(ctx)
 	}
-	return s.networks(ctx)
+	n := networkOf(one)
+	n.attachments, n.complete = one.GetAttachments(), withAttachments
+	return []*dockerNetwork{n}, nil
 }
 
 // matches are the networks that a term is about.
@@ -121,7 +175,7 @@ func (m matches) shown(term string) (*dockerNetwork, error) {
 
 // find is the network that a call is about.
 func (s *Server) find(ctx context.Context, term, several string) (*dockerNetwork, error) {
-	all, err := s.candidates(ctx, term)
+	all, err := s.candidates(ctx, term, false)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/moby/moby/api/types/network"
 
@@ -20,6 +21,20 @@ type dockerNetwork struct {
 	// info is the network itself; nil for those without an object.
 	info       *controlpb.BridgeInfo
 	containers []string
+	// attachments are those of the network, where it is complete.
+	attachments []*controlpb.ContainerNetwork
+	complete    bool
+
+	encode     sync.Once
+	summary    []byte
+	summaryErr error
+}
+
+// summarised is the network as lists show it, in JSON. Nothing of it changes once
+// it is read.
+func (n *dockerNetwork) summarised() ([]byte, error) {
+	n.encode.Do(func() { n.summary, n.summaryErr = encodeJSON(network.Summary{Network: n.Network}) })
+	return n.summary, n.summaryErr
 }
 
 // networkOf is a network of the control API as Docker sees it.

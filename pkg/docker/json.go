@@ -4,6 +4,7 @@
 package docker
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -52,6 +53,23 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
+}
+
+// writeList answers with a list whose elements are encoded.
+func writeList(w http.ResponseWriter, elements [][]byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	body := append([]byte("["), bytes.Join(elements, []byte(","))...)
+	_, err := w.Write(append(body, "]\n"...))
+	return err
+}
+
+// encodeJSON encodes an element of a list.
+func encodeJSON(v any) ([]byte, error) {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
 // writeError answers an error. Clients of versions before errors were JSON print

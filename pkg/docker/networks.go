@@ -27,20 +27,30 @@ func (s *Server) listNetworks(ctx context.Context, w http.ResponseWriter, r *cal
 	if err != nil {
 		return err
 	}
-	all, err := s.networks(ctx)
+	selected := func(all []*dockerNetwork) []*dockerNetwork {
+		return slices.DeleteFunc(all, func(n *dockerNetwork) bool { return !n.shown() || !f.selects(n) })
+	}
+	if !olderThan(r.version, "1.28") {
+		all, err := s.networks(ctx)
+		if err != nil {
+			return err
+		}
+		out := [][]byte{}
+		for _, n := range selected(all) {
+			one, err := n.summarised()
+			if err != nil {
+				return err
+			}
+			out = append(out, one)
+		}
+		return writeList(w, out)
+	}
+	list, err := s.control.ListBridges(ctx, &controlpb.ListBridgesRequest{WithAttachments: true})
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(n *dockerNetwork) bool { return !n.shown() || !f.selects(n) })
-	if !olderThan(r.version, "1.28") {
-		out := make([]network.Summary, 0, len(all))
-		for _, n := range all {
-			out = append(out, network.Summary{Network: n.Network})
-		}
-		return writeJSON(w, http.StatusOK, out)
-	}
-	out := make([]network.Inspect, 0, len(all))
-	for _, n := range all {
+	out := []network.Inspect{}
+	for _, n := range selected(sorted(list.GetBridges(), true)) {
 		i, err := s.inspected(ctx, n, false)
 		if err != nil {
 			return err
@@ -53,12 +63,14 @@ func (s *Server) listNetworks(ctx context.Context, w http.ResponseWriter, r *cal
 func (s *Server) inspected(ctx context.Context, n *dockerNetwork, withStatus bool) (network.Inspect, error) {
 	out := network.Inspect{Network: n.Network, Containers: map[string]network.EndpointResource{}}
 	switch {
+	case n.complete:
+		out.Containers = endpointsOf(n.attachments)
 	case n.info != nil:
-		attachments, err := s.attachments(ctx, n.info.GetNetworkId(), "")
+		on, err := s.attachments(ctx, n.info.GetNetworkId(), "")
 		if err != nil {
 			return out, err
 		}
-		out.Containers = endpointsOf(attachments)
+		out.Containers = endpointsOf(on)
 	case s.engine != nil:
 		endpoints, err := s.engine.Endpoints(ctx, n.Name)
 		if err != nil {
@@ -79,7 +91,7 @@ func (s *Server) inspectNetwork(ctx context.Context, w http.ResponseWriter, r *c
 			return badRequest("invalid value for verbose: %s: %v", v, err)
 		}
 	}
-	all, err := s.candidates(ctx, r.id)
+	all, err := s.candidates(ctx, r.id, true)
 	if err != nil {
 		return err
 	}

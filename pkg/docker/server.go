@@ -57,6 +57,7 @@ type Server struct {
 	log     logr.Logger
 
 	events  *eventLog
+	said    answer
 	names   keyedLocks // of networks that are being made
 	pruning sync.Mutex
 }

@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command bench measures arca-network beside its peers in one run: the command
-// line tools for the same result, and the floor, a bare OVSDB client that
-// writes the same rows in the best transactions it can. Each way runs in
+// line tools for the same result, the floor, a bare OVSDB client that writes the
+// same rows in the best transactions it can, and for what users of Docker wait
+// for, a Docker Engine's own networks. Each way runs in
 // namespaces of its own. It judges nothing: it prints a table and writes JSON.
 package main
 
@@ -28,9 +29,9 @@ var (
 	samples = flag.Int("samples", 20, "samples of each latency")
 	here    = flag.Int("here", 1000, "at most so many containers run on this host; the rest of each network's ten run elsewhere")
 	crowd   = flag.Int("crowd", 1000, "containers that 16 clients attach at once; 0 leaves it out")
-	extras  = flag.String("extras", "footprint,throughput,egress,published,dns,policy", "what to measure once: footprint, throughput, egress, published, dns, policy; none leaves them out")
+	extras  = flag.String("extras", "footprint,throughput,egress,published,dns,policy,docker,compose,dockerlists", "what to measure once: footprint, throughput, egress, published, dns, policy, docker, compose, dockerlists; none leaves them out")
 	out     = flag.String("out", "test/bench/out/bench.json", "file for the figures; those of another run in it are kept where this one does not measure them")
-	bin     = flag.String("bin", "bin", "folder of arca-network")
+	bin     = flag.String("bin", "bin", "folder of arca-network and arcad")
 	profile = flag.String("profile", "", "file for a processor profile of arca-network during its bulk load")
 	root    = flag.String("ovn-root", "", "root folder of OVS and OVN; empty is the system's")
 )
@@ -41,8 +42,11 @@ const inside = "ARCA_BENCH_INSIDE"
 func main() {
 	flag.Parse()
 	if task := os.Getenv(inside); task != "" {
-		must(runInside(task))
-		return
+		// All that it starts ends with it, and what detaches itself is waited for.
+		testns.MainPID(func() int {
+			must(runInside(task))
+			return 0
+		})
 	}
 	all := earlier(*out)
 	for _, task := range tasks() {
@@ -85,11 +89,7 @@ func child(task string) ([]result, error) {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Env = append(os.Environ(), inside+"="+task)
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// All that it starts ends with it.
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	raw, err := cmd.Output()
 	if err != nil {
 		return nil, err
@@ -103,9 +103,6 @@ func runInside(task string) error {
 	n, err := strconv.Atoi(size)
 	if err != nil {
 		return fmt.Errorf("--sizes: %q is no number of networks", size)
-	}
-	if err := testns.Isolate(); err != nil {
-		return err
 	}
 	dir, err := os.MkdirTemp("", "arca-bench-")
 	if err != nil {
@@ -126,6 +123,12 @@ func runInside(task string) error {
 		results, err = besidePeer(dir, published)
 	case "policy":
 		results, err = policyChange(dir)
+	case "docker":
+		results, err = withDocker(dir, docker)
+	case "compose":
+		results, err = withDocker(dir, compose)
+	case "dockerlists":
+		results, err = withDocker(dir, dockerLists, withoutFilters...)
 	default:
 		results, err = measureWay(name, dir, n)
 	}

@@ -85,7 +85,7 @@ func table(w io.Writer, all []result) {
 	for _, c := range columns {
 		fmt.Fprintf(t, "%s\t", c)
 	}
-	fmt.Fprintln(t, "ours/floor\tours/cli")
+	fmt.Fprintln(t, "ours/floor\tours/cli\tours/engine")
 	for _, k := range order {
 		size, unit := fmt.Sprintf("%d×10", k.size), ""
 		if k.size == 0 {
@@ -99,7 +99,7 @@ func table(w io.Writer, all []result) {
 				unit = r.Unit
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s, %s\t%s%s\t%s\n", size, k.row, unit, line, ratio(cells[k], "floor"), ratio(cells[k], "cli"))
+		fmt.Fprintf(t, "%s\t%s, %s\t%s%s\t%s\t%s\n", size, k.row, unit, line, ratio(cells[k], "floor"), ratio(cells[k], "cli"), ratio(cells[k], "engine"))
 	}
 	_ = t.Flush()
 }

@@ -59,7 +59,7 @@ const (
 )
 
 func wayNames() []string {
-	return []string{"ours", "floor", "cli", "bare", "bridge", "dnsmasq", "coredns"}
+	return []string{"ours", "floor", "cli", "bare", "bridge", "dnsmasq", "coredns", "engine"}
 }
 
 func newWay(name, dir string) (way, error) {

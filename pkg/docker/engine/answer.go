@@ -52,8 +52,8 @@ func (t translation) knows(containers []object) bool {
 	return true
 }
 
-// networksOf are the ids of our networks that running containers are on, but for
-// those that are known to publish nothing.
+// networksOf are our networks, by their ids in the control API, that running
+// containers are on, but for those that are known to publish nothing.
 func (t translation) networksOf(containers []object) []string {
 	var out []string
 	for _, c := range containers {
@@ -64,8 +64,8 @@ func (t translation) networksOf(containers []object) []string {
 		}
 		for _, m := range c.part("NetworkSettings").part("Networks") {
 			s, ok := t.shadow(m.name)
-			if ok && endpointOf(m.value) != "" && !slices.Contains(out, s.network) {
-				out = append(out, s.network)
+			if ok && endpointOf(m.value) != "" && !slices.Contains(out, s.object) {
+				out = append(out, s.object)
 			}
 		}
 	}

@@ -46,6 +46,9 @@ func (e *Engine) call(ctx context.Context, method, path string, query url.Values
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer answer.Body.Close()
+	if version := answer.Header.Get("Api-Version"); version != "" {
+		e.apiVersion.Store(&version)
+	}
 	data, err := readAnswer(answer.Body)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)

@@ -14,8 +14,9 @@ import (
 
 // orRefused has the network server refuse what can only be refused, before a
 // shadow is made for it: a request that cannot be read, or is for a container that
-// there is not, or for none.
-func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http.Request, serve func()) {
+// there is not, or for none. All else is served, with the container where it could
+// be asked for.
+func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http.Request, serve func(containerState)) {
 	data, err := readBody(w, r)
 	if err != nil {
 		e.refuse(w, r, err)
@@ -24,15 +25,16 @@ func (e *Engine) orRefused(networks http.Handler, w http.ResponseWriter, r *http
 	replaceBody(r, data)
 	request, ok := readConnection(r.Header.Get("Content-Type"), data)
 	ok = ok && request.Container != ""
+	var c containerState
 	if ok && !request.Force {
-		_, err := e.container(r.Context(), request.Container)
+		c, err = e.container(r.Context(), request.Container)
 		ok = !isNotFound(err) // all else is told when it is needed
 	}
 	if !ok {
 		networks.ServeHTTP(w, r)
 		return
 	}
-	serve()
+	serve(c)
 }
 
 // connection is what requests to connect and to disconnect have.
@@ -52,23 +54,48 @@ func readConnection(contentType string, data []byte) (c connection, ok bool) {
 	return c, json.Unmarshal(data, &c) == nil
 }
 
-// connect serves a request to connect a container to a network.
-func (e *Engine) connect(w http.ResponseWriter, r *http.Request, of string) {
-	e.toShadow(w, r, of, "connect", func(ctx context.Context, n Network, body *object) error {
-		c, err := e.container(ctx, body.text("Container"))
-		if isNotFound(err) {
-			return nil // the engine says so itself
+// connect serves a request to connect a container, where it is known, to a network.
+func (e *Engine) connect(w http.ResponseWriter, r *http.Request, of string, c containerState) {
+	made := func(bool) {}
+	ignored := e.newest(r)
+	done := e.toShadow(w, r, of, "connect", func(ctx context.Context, n Network, body *object) error {
+		if c.ID == "" {
+			var err error
+			if c, err = e.container(ctx, body.text("Container")); isNotFound(err) {
+				return nil // the engine says so itself
+			} else if err != nil {
+				return err
+			}
 		}
+		asked, _, err := parseObject(body.get("EndpointConfig"))
+		if err != nil && body.get("EndpointConfig") != nil {
+			return nil // the engine's to refuse
+		}
+		if ignored {
+			asked.drop("MacAddress")
+		}
+		settings, err := e.connectSettings(n, c, asked)
 		if err != nil {
 			return err
 		}
-		settings, err := connectSettings(n, c, body.get("EndpointConfig"))
-		if err != nil {
-			return err
+		if p, ok := expected(n, settings); ok && c.State.Running {
+			made = e.expect(ctx, []Endpoint{p})
 		}
-		body.set("EndpointConfig", settings)
+		body.set("EndpointConfig", settings.encode())
 		return nil
 	})
+	made(done)
+}
+
+// newest makes a request to connect one of the newest version, where a MAC address
+// is chosen. It tells whether the engine would have ignored the client's.
+func (e *Engine) newest(r *http.Request) (ignored bool) {
+	version, path := split(r.URL.Path)
+	if !e.choosesMAC() || version == "" {
+		return false
+	}
+	r.URL.Path, r.URL.RawPath = path, ""
+	return minorOf(version) < macSince
 }
 
 // disconnect serves a request to disconnect a container from a network.
@@ -76,8 +103,9 @@ func (e *Engine) disconnect(w http.ResponseWriter, r *http.Request, of string) {
 	e.toShadow(w, r, of, "disconnect", func(context.Context, Network, *object) error { return nil })
 }
 
-// toShadow hands a request about a network on to its shadow, with a changed body.
-func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb string, change func(ctx context.Context, n Network, body *object) error) {
+// toShadow hands a request about a network on to its shadow, with a changed body,
+// and tells whether the engine has done it.
+func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb string, change func(ctx context.Context, n Network, body *object) error) (done bool) {
 	data, err := readBody(w, r)
 	if err == nil {
 		var name string
@@ -88,34 +116,27 @@ func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb strin
 	}
 	if err != nil {
 		e.refuse(w, r, err)
-		return
+		return false
 	}
 	replaceBody(r, data)
-	e.handOnTo(w, r, nil)
+	return e.handOnTo(w, r, nil)
 }
 
 func (e *Engine) onShadow(ctx context.Context, of string, data []byte, change func(ctx context.Context, n Network, body *object) error) (string, []byte, error) {
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return "", nil, err
-	}
-	n, err := find(networks, of)
+	n, err := e.network(ctx, of)
 	if err != nil {
 		return "", nil, err
 	}
 	body, rest, invalid := parseObject(data)
 	// A network that the settings name counts, as an engine has it.
 	if id := body.part("EndpointConfig").text("NetworkID"); id != "" {
-		if n, err = find(networks, id); err != nil {
+		if n, err = e.network(ctx, id); err != nil {
 			return "", nil, err
 		}
 	}
-	name, err := e.knownBy(ctx, n)
-	if err != nil {
-		return "", nil, err
-	}
 	if invalid != nil {
-		return name, data, nil // the engine's to refuse
+		name, err := e.knownBy(ctx, n)
+		return name, data, err // the engine's to refuse
 	}
 	for _, member := range []string{"Container", "EndpointConfig"} {
 		if _, err := body.index(member); err != nil {
@@ -125,26 +146,21 @@ func (e *Engine) onShadow(ctx context.Context, of string, data []byte, change fu
 	if err := change(ctx, n, &body); err != nil {
 		return "", nil, err
 	}
-	return name, append(body.encode(), rest...), nil
+	name, err := e.knownBy(ctx, n)
+	return name, append(body.encode(), rest...), err
 }
 
 // connectSettings are the settings of an endpoint that a container gets, with
 // what the driver is told of the container.
-func connectSettings(n Network, c containerState, asked json.RawMessage) (json.RawMessage, error) {
+func (e *Engine) connectSettings(n Network, c containerState, asked object) (object, error) {
 	if n.Driver == "host" || n.Driver == "null" {
-		if asked == nil {
-			asked = json.RawMessage("{}")
-		}
 		return asked, nil // the engine's to refuse
 	}
 	if n.Name == bridge {
-		if said := onBridge(asked); said != "" {
+		if said := onBridge(asked.encode()); said != "" {
 			return nil, &Error{http.StatusBadRequest, said}
 		}
 	}
-	settings, _, err := parseObject(asked)
-	if err != nil && asked != nil {
-		return asked, nil // the engine's to refuse
-	}
-	return tell(settings, c, c.asksGateway() && !hasLinks(asked)).encode(), nil
+	asksGateway := c.asksGateway() && len(asked.texts("Links")) == 0
+	return tell(e.withMAC(asked, c, n), c, asksGateway), nil
 }

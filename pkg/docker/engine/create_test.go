@@ -22,6 +22,9 @@ var testNetworks = list{
 	{ID: "d4" + strings.Repeat("4", 62), Name: "none", Driver: "null"},
 }
 
+// testPredefined are the ids of the two that have no shadow.
+var testPredefined = map[string]string{"host": testNetworks[3].ID, "none": testNetworks[4].ID}
+
 // placedAt are the places of references, as an engine with all shadows has them.
 func placedAt(t *testing.T, refs []string) map[string]place {
 	t.Helper()

@@ -34,7 +34,11 @@ func (c *changing) Networks(context.Context) ([]Network, error) {
 	return slices.Clone(c.list), nil
 }
 
-func (c *changing) Ports(context.Context, []Network) (map[string][]Port, error) { return nil, nil }
+func (c *changing) Candidates(ctx context.Context, _ string) ([]Network, error) {
+	return c.Networks(ctx)
+}
+
+func (c *changing) Ports(context.Context, []string) (map[string][]Port, error) { return nil, nil }
 
 func (c *changing) Rename(_ context.Context, on Network, _, name string) error {
 	c.Lock()
@@ -79,7 +83,7 @@ func newRig(t *testing.T) *rig {
 	// The engine's own bridge has that of bridge.
 	r.networks.list[0].Subnets = []Subnet{{"10.87.0.0/24", "10.87.0.1"}}
 	var err error
-	r.proxy, err = New(Options{Address: r.Host, Networks: r.networks, Log: testr.New(t)})
+	r.proxy, err = New(Options{Address: r.Host, Networks: r.networks, Predefined: testPredefined, Log: testr.New(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

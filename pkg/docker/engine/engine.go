@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -25,18 +26,27 @@ type Options struct {
 	Address string
 	// Networks are ours.
 	Networks Networks
-	Log      logr.Logger
+	// Driver is told of endpoints in advance. Nil: it is not.
+	Driver Driver
+	// Predefined are the ids of our networks host and none, by their names.
+	Predefined map[string]string
+	Log        logr.Logger
 }
 
 // Engine is a container engine behind its socket. It serves the engine's API,
 // with our networks.
 type Engine struct {
-	socket   string
-	networks Networks
-	log      logr.Logger
-	client   *http.Client
-	pass     *httputil.ReverseProxy
-	known    known
+	socket     string
+	networks   Networks
+	predefined map[string]string
+	log        logr.Logger
+	client     *http.Client
+	pass       *httputil.ReverseProxy
+	known      known
+	expects    Driver
+	// apiVersion is the newest version of the API that the engine speaks, from its
+	// last answer.
+	apiVersion atomic.Pointer[string]
 	// driver and ipam are the drivers of shadows: tests of what does not depend
 	// on them have the engine's own.
 	driver, ipam string
@@ -53,7 +63,7 @@ func New(o Options) (*Engine, error) {
 	if !strings.HasPrefix(socket, "/") {
 		return nil, fmt.Errorf("engine %q: not supported: give a socket, as unix:///PATH", o.Address)
 	}
-	e := &Engine{socket: socket, networks: o.Networks, log: o.Log, driver: driverName, ipam: driverName, surplus: make(chan struct{}, 1)}
+	e := &Engine{socket: socket, networks: o.Networks, predefined: o.Predefined, expects: o.Driver, log: o.Log, driver: driverName, ipam: driverName, surplus: make(chan struct{}, 1)}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return e.dial(ctx) },
 		// What the engine compresses, or does not, is the client's affair.

@@ -24,9 +24,10 @@ const patience = 30 * time.Second
 // list is a fixed list of networks.
 type list []Network
 
-func (l list) Networks(context.Context) ([]Network, error)                 { return l, nil }
-func (l list) Ports(context.Context, []Network) (map[string][]Port, error) { return nil, nil }
-func (l list) Rename(context.Context, Network, string, string) error       { return nil }
+func (l list) Networks(context.Context) ([]Network, error)                { return l, nil }
+func (l list) Candidates(context.Context, string) ([]Network, error)      { return l, nil }
+func (l list) Ports(context.Context, []string) (map[string][]Port, error) { return nil, nil }
+func (l list) Rename(context.Context, Network, string, string) error      { return nil }
 
 // serve serves HTTP on a socket of its own, and returns its path.
 func serve(t *testing.T, handler http.Handler) string {

@@ -15,9 +15,12 @@ import (
 type Networks interface {
 	// Networks lists all networks, with the predefined ones: bridge, host and none.
 	Networks(ctx context.Context) ([]Network, error)
-	// Ports are the published ports of the endpoints on some networks, by the
-	// engine's id of the endpoint.
-	Ports(ctx context.Context, on []Network) (map[string][]Port, error)
+	// Candidates are at least the networks that a reference may mean: those whose
+	// id or name it is, and if there are none, those whose id begins with it.
+	Candidates(ctx context.Context, ref string) ([]Network, error)
+	// Ports are the published ports of the endpoints on some networks, which are
+	// named by their ids in the control API, by the engine's id of the endpoint.
+	Ports(ctx context.Context, objects []string) (map[string][]Port, error)
 	// Rename gives an endpoint, by the engine's id of it, another name on its network.
 	Rename(ctx context.Context, on Network, endpoint, name string) error
 }
@@ -29,6 +32,15 @@ func (e *Engine) ours(ctx context.Context) ([]Network, error) {
 		return nil, oursAway(err)
 	}
 	return networks, nil
+}
+
+// network is the network of ours that a reference means.
+func (e *Engine) network(ctx context.Context, ref string) (Network, error) {
+	candidates, err := e.networks.Candidates(ctx, ref)
+	if err != nil {
+		return Network{}, oursAway(err)
+	}
+	return find(candidates, ref)
 }
 
 // oursAway is the refusal where our own networks cannot be read.
@@ -51,6 +63,7 @@ type Network struct {
 	Subnets    []Subnet
 	EnableIPv6 bool
 	Internal   bool
+	MTU        int
 }
 
 // Subnet is a subnet in force.

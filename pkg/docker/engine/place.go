@@ -60,13 +60,9 @@ func (e *Engine) placed(ctx context.Context, name string, data []byte) ([]byte, 
 	if len(refs) == 0 {
 		return data, nil
 	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return nil, err
-	}
 	places := map[string]place{}
 	for _, ref := range refs {
-		n, err := find(networks, ref)
+		n, err := e.network(ctx, ref)
 		if isNotFound(err) {
 			if err := e.noNetworkOfItsOwn(ctx, ref, err); err != nil {
 				return nil, err
@@ -82,7 +78,10 @@ func (e *Engine) placed(ctx context.Context, name string, data []byte) ([]byte, 
 		return nil, err
 	}
 	for ref, p := range places {
-		if p.shadow, err = e.knownBy(ctx, p.Network); err != nil {
+		// One that was seen is not looked for again: before a start it is.
+		if s, seen := (translation{shadows: e.known.all()}).shadow(shadowName(p.ID)); seen && s.network == p.ID {
+			p.shadow = s.name
+		} else if p.shadow, err = e.knownBy(ctx, p.Network); err != nil {
 			return nil, err
 		}
 		places[ref] = p
@@ -126,12 +125,7 @@ func (e *Engine) build(w http.ResponseWriter, r *http.Request) {
 		e.handOn(w, r)
 		return
 	}
-	networks, err := e.ours(r.Context())
-	if err != nil {
-		e.refuse(w, r, err)
-		return
-	}
-	n, err := find(networks, named(mode))
+	n, err := e.network(r.Context(), named(mode))
 	if err != nil {
 		e.refuse(w, r, err)
 		return

@@ -11,15 +11,16 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 )
 
 // handOnTo lets the engine answer, and changes a successful answer that is JSON.
-// In refusals the names of shadows become ours.
-func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) {
+// In refusals the names of shadows become ours. It tells whether the engine has
+// done what it was asked for.
+func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) (done bool) {
 	e.handOnAnd(w, r, func(answer *http.Response) error {
 		refused := answer.StatusCode >= http.StatusBadRequest
+		done = !refused
 		if !refused && (change == nil || answer.StatusCode != http.StatusOK) {
 			return nil
 		}
@@ -40,6 +41,7 @@ func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ct
 		answer.Header.Set("Content-Length", strconv.Itoa(len(data)))
 		return nil
 	})
+	return done
 }
 
 // handOnAnd lets the engine answer, and has something done before the client
@@ -187,7 +189,7 @@ func shadowFilter(value json.RawMessage, networks []Network) json.RawMessage {
 // translation is what an answer about containers is translated by. The engine is
 // asked for its shadows only where one is not known.
 func (e *Engine) translation(ctx context.Context, containers []object) (translation, error) {
-	t := translation{shadows: e.known.all(), predefined: map[string]string{}}
+	t := translation{shadows: e.known.all(), predefined: e.predefined}
 	if !t.knows(containers) {
 		shadows, err := e.lookAtShadows(ctx)
 		if err != nil {
@@ -195,24 +197,8 @@ func (e *Engine) translation(ctx context.Context, containers []object) (translat
 		}
 		t.shadows = shadows
 	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return t, err
-	}
-	ids := t.networksOf(containers)
-	var on []Network
-	for _, n := range networks {
-		switch n.Driver {
-		case "host":
-			t.predefined["host"] = n.ID
-		case "null":
-			t.predefined["none"] = n.ID
-		}
-		if slices.Contains(ids, n.ID) {
-			on = append(on, n)
-		}
-	}
-	if len(on) > 0 {
+	if on := t.networksOf(containers); len(on) > 0 {
+		var err error
 		if t.ports, err = e.networks.Ports(ctx, on); err != nil {
 			return t, oursAway(err)
 		}

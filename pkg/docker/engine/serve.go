@@ -25,9 +25,9 @@ func (e *Engine) InFrontOf(networks http.Handler) http.Handler {
 		case renameContainer:
 			e.rename(w, r, of)
 		case connectContainer:
-			e.orRefused(networks, w, r, func() { e.connect(w, r, of) })
+			e.orRefused(networks, w, r, func(c containerState) { e.connect(w, r, of, c) })
 		case disconnectContainer:
-			e.orRefused(networks, w, r, func() { e.disconnect(w, r, of) })
+			e.orRefused(networks, w, r, func(containerState) { e.disconnect(w, r, of) })
 		case buildImage:
 			e.build(w, r)
 		case watchEvents:

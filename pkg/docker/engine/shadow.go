@@ -31,8 +31,9 @@ const (
 // are on it, and the driver knows by its option where they really are.
 type shadow struct {
 	id, name string
-	// network and label are the id and the name of our network.
-	network, label string
+	// network and label are the id and the name of our network, object is its id in
+	// the control API.
+	network, label, object string
 }
 
 // shadowName is the name of a network's shadow. It needs no asking, and is as
@@ -56,7 +57,7 @@ type engineNetwork struct {
 
 func (n engineNetwork) shadow() (shadow, bool) {
 	of := n.Labels[labelID]
-	return shadow{id: n.ID, name: n.Name, network: of, label: n.Labels[labelName]},
+	return shadow{id: n.ID, name: n.Name, network: of, label: n.Labels[labelName], object: n.Options[optionNetwork]},
 		of != "" && n.Options[optionNetwork] != "" && strings.HasPrefix(n.Name, shadowPrefix)
 }
 

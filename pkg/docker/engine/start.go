@@ -10,46 +10,65 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // start serves the start of a container, or its restart. Before it the engine
 // has all networks of the container, and the driver is told whose they are.
 func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string) {
-	if err := e.prepare(r.Context(), container); err != nil {
+	endpoints, err := e.prepare(r.Context(), container)
+	if err != nil {
 		e.refuse(w, r, err)
 		return
 	}
-	e.handOnTo(w, r, nil)
+	made := e.expect(r.Context(), endpoints)
+	done := e.handOnTo(w, r, nil)
+	made(done)
 }
 
-// prepare makes a container ready that does not run. What its driver is told of
-// it is not known when it is created, and its name may have changed since.
-func (e *Engine) prepare(ctx context.Context, container string) error {
+// prepare makes a container ready that does not run, and tells of the endpoints
+// that it will have. What its driver is told of it is not known when it is
+// created, and its name may have changed since.
+func (e *Engine) prepare(ctx context.Context, container string) (endpoints []Endpoint, err error) {
 	c, err := e.container(ctx, container)
 	if isNotFound(err) {
-		return nil // the engine says so itself
+		return nil, nil // the engine says so itself
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	names := c.shadows()
 	if len(names) == 0 || c.State.Running {
-		return nil
-	}
-	networks, err := e.ours(ctx)
-	if err != nil {
-		return err
+		return nil, nil
 	}
 	for _, name := range names {
-		i := slices.IndexFunc(networks, func(n Network) bool { return shadowName(n.ID) == name })
-		if i < 0 {
-			return e.gone(ctx, name, c)
+		n, err := e.behind(ctx, name, c)
+		if err != nil {
+			return nil, err
 		}
-		if err := e.prepareOn(ctx, c, name, networks[i]); err != nil {
-			return err
+		settings, err := e.prepareOn(ctx, c, name, n)
+		if err != nil {
+			return nil, err
+		}
+		if p, ok := expected(n, settings); ok {
+			endpoints = append(endpoints, p)
 		}
 	}
-	return nil
+	return endpoints, nil
+}
+
+// behind is the network of ours that a shadow of that name stands for.
+func (e *Engine) behind(ctx context.Context, name string, c containerState) (Network, error) {
+	ref := strings.TrimPrefix(name, shadowPrefix)
+	if s, known := (translation{shadows: e.known.all()}).shadow(name); known {
+		ref = s.network // a whole id is found without a look at all networks
+	}
+	n, err := e.network(ctx, ref)
+	if isNotFound(err) || err == nil && shadowName(n.ID) != name {
+		return n, e.gone(ctx, name, c)
+	}
+	return n, err
 }
 
 // gone refuses the start of a container whose network is gone. The engine has its
@@ -72,13 +91,13 @@ func (e *Engine) gone(ctx context.Context, name string, c containerState) error 
 	return &Error{http.StatusNotFound, "failed to set up container networking: network " + ref + " not found"}
 }
 
-// prepareOn prepares a container's endpoint on one shadow. Settings of an
-// endpoint cannot be changed, so it is made anew where they have to. Meanwhile the
-// engine keeps them under another name: who is killed in between begins again there.
-func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) error {
+// prepareOn prepares a container's endpoint on one shadow, and returns its
+// settings. They cannot be changed, so it is made anew where they have to. Meanwhile
+// the engine keeps them under another name: who is killed in between begins again there.
+func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n Network) (told object, err error) {
 	s, err := e.shadowOf(ctx, n)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	networks := c.NetworkSettings.Networks
 	has, isOn := networks[name]
@@ -86,30 +105,30 @@ func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n
 	if !begun {
 		kept = has
 	}
-	told := tell(wanted(settingsOf(kept)), c, c.asksGateway())
+	told = tell(e.withMAC(wanted(settingsOf(kept)), c, n), c, c.asksGateway())
 	was := settingsOf(has)
 	ready := isOn && (was.text("NetworkID") == "" || was.text("NetworkID") == s.id) && sameOptions(told.options(), was.options())
 	if ready && !begun {
-		return nil
+		return told, nil
 	}
 	// A client that has gone does not leave its container without a network.
 	ctx = context.WithoutCancel(ctx)
 	if !begun {
 		if err := e.enter(ctx, c.ID, name+renewal, told); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !ready && isOn {
 		if err := e.leave(ctx, c.ID, name); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !ready {
 		if err := e.enter(ctx, c.ID, name, told); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return e.leave(ctx, c.ID, name+renewal)
+	return told, e.leave(ctx, c.ID, name+renewal)
 }
 
 // enter connects a container to one of the engine's networks.
@@ -128,6 +147,14 @@ func settingsOf(raw json.RawMessage) object {
 	settings, _, err := parseObject(raw)
 	if err != nil {
 		return object{}
+	}
+	return settings
+}
+
+// withMAC gives settings that ask for no MAC address one, where that is done here.
+func (e *Engine) withMAC(settings object, c containerState, n Network) object {
+	if e.choosesMAC() && settings.text("MacAddress") == "" {
+		settings.set("MacAddress", encode(docker.DerivedMAC(c.ID, n.Object).String()))
 	}
 	return settings
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // Names of interfaces: what follows is the same for both ends of a pair. It is
@@ -55,16 +56,13 @@ func (p *Plugin) attach(ctx context.Context, n network, mac net.HardwareAddr, r 
 	}
 	r.ContainerId, r.NetworkId, r.Mac = at.container, at.network, mac.String()
 	r.Interface = &controlpb.Interface{Type: "External", Name: link.Outer}
-	_, err := p.control.AttachContainer(ctx, r)
+	p.removals.await(ctx, at.network)
+	made, err := p.control.AttachContainer(ctx, r)
 	if err == nil {
-		a, found, lookErr := p.attachment(ctx, at)
-		if found {
-			return a, nil
-		}
-		err = lookErr
-		if err == nil {
-			err = errors.New("the attachment was deleted by somebody else")
-		}
+		return attachment{&controlpb.ContainerNetwork{
+			ContainerId: r.ContainerId, NetworkId: r.NetworkId, Interface: r.Interface, Hostname: r.Hostname, Aliases: r.Aliases,
+			MacAddress: made.MacAddress, Addresses: made.Addresses, Gateways: made.Gateways, Mtu: made.Mtu, Annotations: r.Annotations,
+		}, r.Annotations}, nil
 	}
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
@@ -77,14 +75,29 @@ func (p *Plugin) attach(ctx context.Context, n network, mac net.HardwareAddr, r 
 // undoTimeout bounds taking back what failed, whose own time may be over.
 const undoTimeout = 20 * time.Second
 
-// remove removes an attachment and then its interface.
+// remove removes an attachment and then its interface. When it returns, that is on
+// disk, and nobody is shown the attachment any more; what was made for it goes
+// meanwhile, as does the interface, which an engine need not wait for.
 func (p *Plugin) remove(ctx context.Context, at place, outer string) error {
-	if _, err := p.control.DetachContainer(ctx, &controlpb.DetachContainerRequest{ContainerId: at.container, NetworkId: at.network}); err != nil {
+	gone := p.removals.begin(at.network)
+	r := &controlpb.DetachContainerRequest{ContainerId: at.container, NetworkId: at.network, NoWait: true}
+	if _, err := p.control.DetachContainer(ctx, r); err != nil {
+		gone()
 		return plain(err)
 	}
-	if err := p.host.RemoveLink(outer, at.key()); err != nil {
-		return fmt.Errorf("removing interface %s: %w", outer, err)
-	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		_, err := p.control.DetachContainer(ctx, &controlpb.DetachContainerRequest{ContainerId: at.container, NetworkId: at.network})
+		gone()
+		if err == nil {
+			err = p.host.RemoveLink(outer, at.key())
+		}
+		if err != nil {
+			p.log.Error(plain(err), "Removing what was made for an attachment; it is cleaned up later", "attachment", at.key(), "interface", outer)
+			p.sweeper.suspect()
+		}
+	}()
 	return nil
 }
 
@@ -110,18 +123,26 @@ func (p *Plugin) requestAddress(ctx context.Context, r requestAddressRequest) (r
 	if err != nil {
 		return requestAddressResponse{}, err
 	}
-	n, ok, err := p.networkOfPool(ctx, id)
-	if err != nil {
-		return requestAddressResponse{}, err
-	}
-	if !ok {
-		return requestAddressResponse{}, fmt.Errorf("subnet %s is of no network of driver arca; IPAM driver arca goes only with it", id.pool)
+	n := network{id: id.network}
+	if n.id == "" {
+		if n, err = p.poolsNetwork(ctx, id); err != nil {
+			return requestAddressResponse{}, err
+		}
 	}
 	got, err := p.reserve(ctx, n, mac, asked, id, r.Options[optionEndpointName])
 	if err != nil {
 		return requestAddressResponse{}, err
 	}
 	return requestAddressResponse{Address: got.String()}, nil
+}
+
+// poolsNetwork is the network of a pool, which must be there.
+func (p *Plugin) poolsNetwork(ctx context.Context, id poolID) (network, error) {
+	n, ok, err := p.networkOfPool(ctx, id)
+	if err == nil && !ok {
+		err = fmt.Errorf("subnet %s is of no network of driver arca; IPAM driver arca goes only with it", id.pool)
+	}
+	return n, err
 }
 
 // networkOfPool is the network of a pool, if it was made.
@@ -166,11 +187,14 @@ func macOf(s string) (net.HardwareAddr, error) {
 
 // reserve makes the attachment that an endpoint will be written into, or finds
 // the one that was made for the same request before, or for the address of the
-// other family.
+// other family, or because it was expected. Only the id of the network need be known.
 func (p *Plugin) reserve(ctx context.Context, n network, mac net.HardwareAddr, asked netip.Addr, id poolID, name string) (netip.Prefix, error) {
 	at := place{containerOf(mac), n.id}
 	defer p.locks.lock(at)()
 	a, found, err := p.attachment(ctx, at)
+	if err == nil && found && a.replacedBy(mac) {
+		err, found = p.remove(ctx, at, a.GetInterface().GetName()), false
+	}
 	switch {
 	case err != nil:
 		return netip.Prefix{}, err
@@ -189,6 +213,11 @@ func (p *Plugin) reserve(ctx context.Context, n network, mac net.HardwareAddr, a
 		}
 		if asked.IsValid() {
 			r.Ip = asked.String()
+		}
+		if n.subnets == nil {
+			if n, err = p.poolsNetwork(ctx, id); err != nil {
+				return netip.Prefix{}, err
+			}
 		}
 		if a, err = p.attach(ctx, n, mac, r); err != nil {
 			return netip.Prefix{}, err
@@ -210,6 +239,14 @@ func (p *Plugin) reserve(ctx context.Context, n network, mac net.HardwareAddr, a
 // noneLeft is what the engine itself says of a pool that is used up.
 func noneLeft(n network, id poolID) error {
 	return fmt.Errorf("no available %s addresses on this network's address pools: %s", family(id.pool.Addr().Is6()), n.label)
+}
+
+// replacedBy tells whether an endpoint is that of a container for which the engine
+// makes another: a MAC address that is derived from the container is nobody else's,
+// and an engine that was killed has forgotten the endpoint from before.
+func (a attachment) replacedBy(mac net.HardwareAddr) bool {
+	container := a.notes[noteContainer]
+	return a.notes[noteEndpoint] != "" && container != "" && slices.Equal(mac, net.HardwareAddr(docker.DerivedMAC(container, a.GetNetworkId())))
 }
 
 // addresses are an attachment's, without prefix lengths.
@@ -256,14 +293,21 @@ func (p *Plugin) releaseAddress(ctx context.Context, r releaseAddressRequest) (e
 	if err != nil {
 		return empty{}, fmt.Errorf("address %q: %w", r.Address, err)
 	}
-	n, ok, err := p.networkOfPool(ctx, id)
-	if err != nil {
-		return empty{}, err
+	network := id.network
+	if network != "" && p.released.take(network, address) {
+		return empty{}, nil
 	}
-	if !ok {
-		return empty{}, nil // of a network that was not made, or is gone
+	if network == "" {
+		n, ok, err := p.networkOfPool(ctx, id)
+		if err != nil {
+			return empty{}, err
+		}
+		if !ok {
+			return empty{}, nil // of a network that was not made, or is gone
+		}
+		network = n.id
 	}
-	list, err := p.attachmentsOf(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: n.id})
+	list, err := p.attachmentsOf(ctx, &controlpb.GetContainerNetworksRequest{NetworkId: network})
 	if err != nil {
 		return empty{}, err
 	}
@@ -282,9 +326,14 @@ func (p *Plugin) removeIf(ctx context.Context, was attachment) error {
 	if err != nil || !found || now.GetUid() != was.GetUid() || now.notes[noteEndpoint] != was.notes[noteEndpoint] {
 		return err
 	}
-	if err := p.remove(ctx, now.place(), now.GetInterface().GetName()); err != nil {
+	return p.removeEndpoint(ctx, now)
+}
+
+// removeEndpoint removes an attachment whose place is locked.
+func (p *Plugin) removeEndpoint(ctx context.Context, a attachment) error {
+	if err := p.remove(ctx, a.place(), a.GetInterface().GetName()); err != nil {
 		return err
 	}
-	p.known.forget(now.notes[noteEndpoint])
+	p.known.forget(a.notes[noteEndpoint])
 	return nil
 }

@@ -109,6 +109,11 @@ func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (c
 	if id := p.sweeper.knownEngine(); id != "" {
 		e.notes[noteEngine] = id
 	}
+	if of, known := p.stands.get(r.NetworkID); known {
+		if done, err := p.createReserved(ctx, place{containerOf(e.mac), of}, r.EndpointID, e); done || err != nil {
+			return createEndpointResponse{}, err
+		}
+	}
 	n, err := p.networkOf(ctx, r.NetworkID, e.addresses)
 	if err != nil {
 		return createEndpointResponse{}, err
@@ -131,14 +136,44 @@ func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (c
 	return endpointAnswer(a, e), nil
 }
 
+// createReserved writes an endpoint into the reservation of just its addresses,
+// where there is one: then nothing has to be known of the network.
+func (p *Plugin) createReserved(ctx context.Context, at place, endpoint string, e endpointSpec) (done bool, err error) {
+	if e.chosen || len(e.addresses) == 0 {
+		return false, nil
+	}
+	defer p.locks.lock(at)()
+	a, found, err := p.attachment(ctx, at)
+	if err != nil || !found {
+		return false, err
+	}
+	for _, address := range e.addresses {
+		if !slices.Contains(a.addresses(), address) {
+			return false, nil
+		}
+	}
+	if err := p.adopt(ctx, &a, endpoint, e); err != nil {
+		return false, err
+	}
+	p.known.put(endpoint, at)
+	return true, nil
+}
+
 // networkOf is the Network of one of the engine's: the one of its id, or the one
 // that it stands for, which is known by the address.
 func (p *Plugin) networkOf(ctx context.Context, id string, addresses []netip.Addr) (network, error) {
+	if of, known := p.stands.get(id); known {
+		if n, ok, err := p.network(ctx, of); err == nil && ok && n.has(addresses) {
+			return n, nil
+		}
+	}
 	n, ok, err := p.network(ctx, id)
 	if err == nil && !ok && len(addresses) > 0 {
 		var all []network
 		all, err = p.networks(ctx)
-		n, ok = byAddress(all, addresses[0])
+		if n, ok = byAddress(all, addresses[0]); ok {
+			p.stands.put(id, n.id)
+		}
 	}
 	if err != nil {
 		return network{}, err
@@ -180,6 +215,7 @@ func (p *Plugin) adopt(ctx context.Context, a *attachment, endpoint string, e en
 	if e.aliases != nil {
 		r.Aliases = &controlpb.Aliases{Aliases: e.aliases}
 	}
+	p.removals.await(ctx, a.GetNetworkId())
 	if _, err := p.control.UpdateContainer(ctx, r); err != nil {
 		return refusal(err)
 	}
@@ -217,11 +253,30 @@ func endpointAnswer(a attachment, e endpointSpec) createEndpointResponse {
 }
 
 func (p *Plugin) deleteEndpoint(ctx context.Context, r endpointRequest) (empty, error) {
+	if at, known := p.known.get(r.EndpointID); known {
+		if done, err := p.deleteKnown(ctx, at, r.EndpointID); done || err != nil {
+			return empty{}, err
+		}
+	}
 	a, found, err := p.endpoint(ctx, r.NetworkID, r.EndpointID)
 	if err != nil || !found {
 		return empty{}, err
 	}
 	return empty{}, p.removeIf(ctx, a)
+}
+
+// deleteKnown removes an endpoint that is where it was seen last.
+func (p *Plugin) deleteKnown(ctx context.Context, at place, endpoint string) (done bool, err error) {
+	defer p.locks.lock(at)()
+	a, found, err := p.attachment(ctx, at)
+	if err != nil || !found || a.notes[noteEndpoint] != endpoint {
+		return false, err
+	}
+	if err := p.removeEndpoint(ctx, a); err != nil {
+		return false, err
+	}
+	p.released.put(at.network, a.addresses())
+	return true, nil
 }
 
 // removeEndpointsOn removes all that this driver has made on a network.

@@ -177,7 +177,7 @@ func (f *fakeControl) AttachContainer(_ context.Context, r *controlpb.AttachCont
 	if f.broken != nil {
 		return nil, f.broken
 	}
-	return &controlpb.AttachContainerResponse{}, nil
+	return &controlpb.AttachContainerResponse{MacAddress: a.MacAddress, Addresses: a.Addresses, Gateways: a.Gateways}, nil
 }
 
 // address gives an attachment its addresses.

@@ -82,7 +82,9 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 		// half of it would be harder to find.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), callTimeout)
 		defer cancel()
+		from := time.Now()
 		response, err := do(ctx, request)
+		p.log.V(1).Info("Finished a call of the engine", "call", r.URL.Path[1:], "took", time.Since(from).String())
 		if err != nil {
 			p.sweeper.suspect()
 			p.log.Info("Refused a call of the engine", "call", r.URL.Path[1:], "reason", err.Error())

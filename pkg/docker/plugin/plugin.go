@@ -77,10 +77,14 @@ type Plugin struct {
 	log     logr.Logger
 	now     func() time.Time
 
-	pools   *pools
-	locks   *locks
-	known   *known
-	sweeper *sweeper
+	pools    *pools
+	locks    *locks
+	known    *known
+	stands   stands
+	removals removals
+	// released are addresses of endpoints that have just been deleted.
+	released *released
+	sweeper  *sweeper
 }
 
 // New returns a Plugin. It does nothing by itself before Run.
@@ -88,6 +92,7 @@ func New(o Options) *Plugin {
 	p := &Plugin{control: again{o.Control}, host: o.Host, engine: o.Engine, log: o.Log, now: time.Now, locks: newLocks()}
 	p.pools = &pools{now: p.now}
 	p.known = newKnown()
+	p.released = &released{now: p.now, when: map[releasedAddress]time.Time{}}
 	p.sweeper = newSweeper()
 	return p
 }

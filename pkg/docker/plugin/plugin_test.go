@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -42,6 +43,9 @@ func newWorld(t *testing.T) *world {
 
 // restart is what kill -9 of arcad and another start are.
 func (w *world) restart() {
+	if w.plugin != nil {
+		w.plugin.removals.await(w.t.Context(), "") // it may not write to this world any more
+	}
 	w.plugin = New(Options{Control: w.control, Host: w.host, Engine: w.engine, Log: testr.New(w.t)})
 	now := func() time.Time { return w.clock }
 	w.plugin.now, w.plugin.pools.now = now, now
@@ -89,21 +93,27 @@ func (w *world) refused(call, body, text string) {
 
 func (w *world) state(want string) {
 	w.t.Helper()
+	w.plugin.removals.await(w.t.Context(), "")
 	if got := w.control.state(); got != want {
 		w.t.Errorf("objects are\n%s\nwant\n%s", got, want)
 	}
 	ends := map[string]bool{}
 	for _, a := range w.control.attachments {
 		ends[a.GetInterface().GetName()] = true
-		if _, ok := w.host.links[a.GetInterface().GetName()]; !ok {
-			w.t.Errorf("attachment %s has no interface", a.GetName())
+	}
+	// Interfaces go after the answer.
+	var have map[string]bool
+	for limit := time.Now().Add(10 * time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+		have = map[string]bool{}
+		links, _ := w.host.Links()
+		for _, l := range links {
+			have[l.Outer] = true
+		}
+		if maps.Equal(have, ends) {
+			return
 		}
 	}
-	for outer := range w.host.links {
-		if !ends[outer] {
-			w.t.Errorf("interface %s has no attachment", outer)
-		}
-	}
+	w.t.Errorf("the host has interfaces %v, the objects %v", have, ends)
 }
 
 const mac1, mac2 = "02:42:00:00:00:01", "02:42:00:00:00:02"

@@ -126,6 +126,9 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 
 func (p *Plugin) setPorts(ctx context.Context, a attachment, ports *controlpb.PublishedPorts) error {
 	defer p.locks.lock(a.place())()
+	if len(ports.GetPorts()) > 0 {
+		p.removals.await(ctx, "")
+	}
 	_, err := p.control.UpdateContainer(ctx, &controlpb.UpdateContainerRequest{
 		ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(), Ports: ports,
 	})
