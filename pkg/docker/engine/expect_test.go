@@ -22,15 +22,14 @@ type expectations struct{ expected, forgotten chan Endpoint }
 func (e expectations) Expect(_ context.Context, p Endpoint) error { e.expected <- p; return nil }
 func (e expectations) Forget(_ context.Context, p Endpoint) error { e.forgotten <- p; return nil }
 
-func next(t *testing.T, from chan Endpoint) Endpoint {
+func next[T any](t *testing.T, from chan T) (told T) {
 	t.Helper()
 	select {
-	case p := <-from:
-		return p
+	case told = <-from:
 	case <-time.After(patience):
 		t.Fatal("nothing is told")
-		return Endpoint{}
 	}
+	return told
 }
 
 // startedOnce is an engine with one container, on web, that has not run yet. It
@@ -51,7 +50,7 @@ func (s startedOnce) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/aliases":"a,b"}}}}}`, name)
 	case "/networks/" + name:
 		_, _ = fmt.Fprintf(w, `{"Id":"99","Name":%q,"Options":{%q:%q},"Labels":{%q:%q}}`, name, optionNetwork, web.Object, labelID, web.ID)
-	case "/networks/" + name + "/disconnect":
+	case "/networks/" + name + "/disconnect", "/networks/" + name + renewal + "/connect", "/networks/" + name + renewal + "/disconnect":
 	case "/networks/" + name + "/connect":
 		data, _ := io.ReadAll(r.Body)
 		body, _, _ := parseObject(data)
@@ -93,7 +92,7 @@ func TestEndpointsAreExpected(t *testing.T) {
 			if answer.StatusCode != c.started {
 				t.Errorf("the answer is %d, want the engine's %d", answer.StatusCode, c.started)
 			}
-			settings := <-engine.settings
+			settings := next(t, engine.settings)
 			mac := settings.text("MacAddress")
 			if !c.expected {
 				if mac != "" || len(driver.expected) > 0 {

@@ -18,8 +18,11 @@ import (
 type severed struct {
 	http.RoundTripper
 	steps    atomic.Int32
-	answered bool
+	answered atomic.Bool
 }
+
+// never is more steps than there are.
+const never = 1000
 
 func (s *severed) RoundTrip(r *http.Request) (*http.Response, error) {
 	isStep := r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/networks/")
@@ -30,7 +33,7 @@ func (s *severed) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case left > 0 || !isStep && left == 0:
 		return s.RoundTripper.RoundTrip(r)
-	case isStep && left == 0 && s.answered:
+	case isStep && left == 0 && s.answered.Load():
 		if answer, err := s.RoundTripper.RoundTrip(r); err == nil {
 			_ = answer.Body.Close()
 		}
@@ -42,15 +45,13 @@ func (s *severed) RoundTrip(r *http.Request) (*http.Response, error) {
 // addresses and its names, whenever the proxy is killed over it.
 func TestKilledWhilePreparing(t *testing.T) {
 	r := newRig(t)
-	whole := r.proxy.client.Transport
 	for cut := range 8 {
-		way := &severed{RoundTripper: whole, answered: cut%2 == 1}
-		way.steps.Store(int32(cut / 2))
 		name := fmt.Sprintf("c%d", cut)
 		r.sh(t, "docker create --name "+name+" --network web --ip 10.88.0.9 --mac-address 02:42:00:00:00:09 --network-alias a1 arca-test sleep 1000")
-		r.proxy.client.Transport = way
+		r.way.answered.Store(cut%2 == 1)
+		r.way.steps.Store(int32(cut / 2))
 		out, err := r.try(t, "docker start "+name)
-		r.proxy.client.Transport = whole
+		r.way.steps.Store(never)
 		if err == nil {
 			t.Fatalf("after %d steps it was not severed: %s", cut/2, out)
 		}
