@@ -115,7 +115,7 @@ func (o *observed) endpoint(a *controlpb.ContainerNetwork, gone bool) (out []eve
 	if e != nil && e.uid != a.GetUid() {
 		out, e = o.forgetEndpoint(name), nil
 	}
-	if gone {
+	if gone || a.GetDeleting() { // a network with it has it no more, though its rows are still there
 		return append(out, o.forgetEndpoint(name)...)
 	}
 	if e == nil {

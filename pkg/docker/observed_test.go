@@ -31,6 +31,8 @@ func TestObserved(t *testing.T) {
 		}
 		return &controlpb.WatchEvent{Type: of, Object: &controlpb.WatchEvent_Attachment{Attachment: a}}
 	}
+	leaving := endpoint(modified, "d", "n", "6", true)
+	leaving.GetAttachment().Deleting = true
 	synced := &controlpb.WatchEvent{Type: controlpb.WatchEvent_SYNCED}
 	o := newObserved()
 	begin := func() string { o.begin(); return "" }
@@ -60,7 +62,10 @@ func TestObserved(t *testing.T) {
 		{endpoint(modified, "d", "n", "5", true), ""},
 		// Another of the name: the deletion was missed.
 		{endpoint(added, "d", "n", "6", true), "disconnect n d, connect n d"},
-		{endpoint(deleted, "d", "n", "6", true), "disconnect n d"},
+		// It has left when it is to go; what was made for it goes later.
+		{leaving, "disconnect n d"},
+		{leaving, ""},
+		{endpoint(deleted, "d", "n", "6", true), ""},
 		{reserved(added, ""), ""},
 		{reserved(modified, DerivedID("e")), "connect n its-id"},
 		{reserved(deleted, DerivedID("e")), "disconnect n its-id"},

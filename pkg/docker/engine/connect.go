@@ -162,5 +162,8 @@ func (e *Engine) connectSettings(n Network, c containerState, asked object) (obj
 		}
 	}
 	asksGateway := c.asksGateway() && len(asked.texts("Links")) == 0
-	return tell(e.withMAC(asked, c, n), c, asksGateway), nil
+	if c.State.Running {
+		asked = e.withMAC(asked, c, n)
+	} // else when it is started: a container that has not run tells of no MAC address
+	return tell(asked, c, asksGateway), nil
 }
