@@ -27,8 +27,9 @@ type attachmentEntry struct {
 	addresses []netip.Prefix
 	gateways  []netip.Addr
 	mac       net.HardwareAddr
-	members   []string // keys in networkEntry.members
-	place     string   // key in Book.interfaces
+	returns   []netip.Prefix // addresses to have again, see networkEntry.left
+	members   []string       // keys in networkEntry.members
+	place     string         // key in Book.interfaces
 	node      string
 	ports     []publication
 	published []v1alpha1.PublishedPort
@@ -135,6 +136,7 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 		}
 		return nil, why
 	}
+	grant.returns = returning(a, grant.addresses)
 	if old != nil {
 		b.unname(a.Name, old, e)
 	}
@@ -201,7 +203,7 @@ func claimAddresses(a *v1alpha1.Attachment, e *networkEntry, old, grant *attachm
 	for _, pool := range e.pools {
 		addr, isStatic := static[pool]
 		if !isStatic {
-			addr = stickyAddress(a, old, pool)
+			addr = stickyAddress(a, old, e.left[grant.mac.String()], pool)
 		}
 		var err error
 		if addr.IsValid() {
@@ -237,17 +239,20 @@ func staticAddresses(a *v1alpha1.Attachment, e *networkEntry) (map[*ipam.Pool]ne
 	return static, nil
 }
 
-// stickyAddress is the address that the attachment has, or had by its status.
-func stickyAddress(a *v1alpha1.Attachment, old *attachmentEntry, pool *ipam.Pool) netip.Addr {
+// stickyAddress is the address that the attachment has, or had by its status, or
+// that was left by one of its MAC address.
+func stickyAddress(a *v1alpha1.Attachment, old *attachmentEntry, left []netip.Prefix, pool *ipam.Pool) netip.Addr {
+	var had []netip.Prefix
 	if old != nil {
-		for _, p := range old.addresses {
-			if pool.CIDR().Contains(p.Addr()) {
-				return p.Addr()
-			}
-		}
+		had = append(had, old.addresses...)
 	}
 	for _, s := range a.Status.Addresses {
-		if p, err := netip.ParsePrefix(s); err == nil && pool.CIDR().Contains(p.Addr()) {
+		if p, err := netip.ParsePrefix(s); err == nil {
+			had = append(had, p)
+		}
+	}
+	for _, p := range append(had, left...) {
+		if pool.CIDR().Contains(p.Addr()) {
 			return p.Addr()
 		}
 	}
@@ -297,7 +302,7 @@ func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
 	if err != nil || e.macs.Claim(a.Name, mac) != nil {
 		mac = e.macs.Allocate(a.Name, string(a.UID))
 	}
-	entry.mac = mac
+	entry.mac, entry.returns = mac, returning(a, entry.addresses)
 	for _, m := range entry.members {
 		if _, taken := e.members[m]; !taken {
 			e.members[m] = a.Name
@@ -385,10 +390,42 @@ func (b *Book) dropAttachment(name string) {
 		return
 	}
 	delete(e.holders, name)
+	e.leave(entry)
 	e.macs.Release(name)
 	for _, p := range e.pools {
 		p.Release(name)
 	}
+}
+
+// returning are the addresses that an attachment should have again when it comes
+// back: where it asks for its MAC address, by which others remember it, those that
+// it does not ask for.
+func returning(a *v1alpha1.Attachment, addresses []netip.Prefix) (out []netip.Prefix) {
+	if a.Spec.MAC == "" {
+		return nil
+	}
+	for _, p := range addresses {
+		if !slices.ContainsFunc(a.Spec.Addresses, func(s string) bool { asked, err := netip.ParseAddr(s); return err == nil && asked == p.Addr() }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// leave remembers the addresses of an attachment that goes.
+func (e *networkEntry) leave(entry *attachmentEntry) {
+	mac := entry.mac.String()
+	delete(e.left, mac)
+	if len(entry.returns) == 0 {
+		return
+	}
+	for other := range e.left {
+		if len(e.left) < maxLeft {
+			break
+		}
+		delete(e.left, other) // any: they are a convenience
+	}
+	e.left[mac] = entry.returns
 }
 
 // unname gives names back.

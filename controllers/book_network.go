@@ -30,7 +30,13 @@ type networkEntry struct {
 	holders map[string]*attachmentEntry     // by attachment
 	members map[string]string               // container id or name → attachment
 	refused map[string]*v1alpha1.Attachment // attachments that wait
+	// left are addresses that attachments had which are gone, by the MAC address that
+	// they asked for: who comes back with it gets them again where they are free.
+	left map[string][]netip.Prefix
 }
+
+// maxLeft bounds networkEntry.left.
+const maxLeft = 1024
 
 // AcquireNetwork gives a network its name and its subnets: those that it holds
 // already, those that its spec names, or some that are free.
@@ -133,6 +139,10 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 		holders:  map[string]*attachmentEntry{},
 		members:  map[string]string{},
 		refused:  map[string]*v1alpha1.Attachment{},
+		left:     map[string][]netip.Prefix{},
+	}
+	if old != nil {
+		e.left = old.left
 	}
 	for _, s := range want {
 		pool, err := newPool(s)

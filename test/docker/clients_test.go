@@ -24,6 +24,7 @@ func TestClients(t *testing.T) {
 		engine, socket := startArcad(t)
 		clients(t, engine, "unix://"+socket)
 		t.Run("resolver", func(t *testing.T) { resolver(t, engine, "unix://"+socket) })
+		t.Run("addresses", func(t *testing.T) { addresses(t, engine, "unix://"+socket) })
 	})
 }
 
