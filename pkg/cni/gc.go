@@ -13,6 +13,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
 
 // atOnce is how many attachments GC deletes at the same time.
@@ -52,19 +53,13 @@ func gc(ctx context.Context, c *call) error {
 
 // all are all attachments, of whoever and on whatever network.
 func (c *call) all(ctx context.Context) (out []*controlpb.ContainerNetwork, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the watch
-	events, err := c.api.Watch(ctx, &controlpb.WatchRequest{})
-	for err == nil {
-		var e *controlpb.WatchEvent
-		if e, err = events.Recv(); err == nil {
-			switch {
-			case e.GetType() == controlpb.WatchEvent_SYNCED:
-				return out, nil
-			case e.GetAttachment() != nil && e.GetType() != controlpb.WatchEvent_DELETED:
-				out = append(out, e.GetAttachment())
-			}
+	err = client.Snapshot(ctx, c.api, func(e *controlpb.WatchEvent) {
+		if a := e.GetAttachment(); a != nil && e.GetType() != controlpb.WatchEvent_DELETED {
+			out = append(out, a)
 		}
+	})
+	if err != nil {
+		return nil, callError(err, c.config.Target, nil)
 	}
-	return nil, callError(err, c.config.Target, nil)
+	return out, nil
 }

@@ -12,14 +12,7 @@ import (
 // addresses: a container that is started again has the addresses that it had, by
 // itself and when others have come meanwhile.
 func addresses(t *testing.T, engine *dockertest.Engine, host string) {
-	docker := func(args ...string) string {
-		t.Helper()
-		out, err := engine.DockerAt(t.Context(), host, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	docker := dockerAt(t, engine, host)
 	run := func(name string) {
 		t.Helper()
 		docker("run", "-d", "--name", name, "--network", "stable", dockertest.Image, "sleep", "1000")

@@ -34,6 +34,18 @@ func clients(t *testing.T, engine *dockertest.Engine, host string) {
 	t.Run("compose", func(t *testing.T) { composeProject(t, engine, host) })
 }
 
+// dockerAt is the engine's client at a host. A test ends where it fails.
+func dockerAt(t *testing.T, engine *dockertest.Engine, host string) func(args ...string) string {
+	return func(args ...string) string {
+		t.Helper()
+		out, err := engine.DockerAt(t.Context(), host, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+}
+
 // fetch asks this machine for a page.
 func fetch(t *testing.T, url string) string {
 	t.Helper()

@@ -13,14 +13,7 @@ import (
 // resolver: a container asks the gateway of its network for names, whatever
 // becomes of its networks; or whom its user has said.
 func resolver(t *testing.T, engine *dockertest.Engine, host string) {
-	docker := func(args ...string) string {
-		t.Helper()
-		out, err := engine.DockerAt(t.Context(), host, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	docker := dockerAt(t, engine, host)
 	run := func(name string, args ...string) {
 		t.Helper()
 		docker(append([]string{"run", "-d", "--name", name}, append(args, dockertest.Image, "sleep", "1000")...)...)

@@ -55,10 +55,10 @@ func (e *Engine) expect(ctx context.Context, endpoints []Endpoint) (made func(bo
 		go func() {
 			defer cancel()
 			began.Wait()
+			if made {
+				return
+			}
 			for _, p := range endpoints {
-				if made {
-					break
-				}
 				if err := e.expects.Forget(ctx, p); err != nil {
 					e.log.V(1).Info("An endpoint that the engine did not make is left to the driver", "network", p.Network, "container", p.Name, "reason", err.Error())
 				}

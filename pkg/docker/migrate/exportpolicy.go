@@ -5,37 +5,22 @@ package migrate
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
 
-// policies are all policies that there are: what Watch begins with.
+// policies are all policies that there are.
 func policies(ctx context.Context, c Control) (out []*controlpb.PolicyInfo, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := c.Watch(ctx, &controlpb.WatchRequest{})
-	if err != nil {
-		return nil, err
-	}
-	for {
-		event, err := stream.Recv()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, errors.New("the list of all objects ended before its end")
-		case err != nil:
-			return nil, err
-		case event.GetType() == controlpb.WatchEvent_SYNCED:
-			return out, nil
-		}
+	err = client.Snapshot(ctx, c, func(event *controlpb.WatchEvent) {
 		if p := event.GetPolicy(); p != nil && !p.GetDeleting() {
 			out = append(out, p)
 		}
-	}
+	})
+	return out, err
 }
 
 func policyObject(p *controlpb.PolicyInfo) *v1alpha1.Policy {

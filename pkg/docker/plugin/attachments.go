@@ -5,12 +5,11 @@ package plugin
 
 import (
 	"context"
-	"errors"
-	"io"
 	"maps"
 	"sync"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
 
 // place names an attachment: container is the plugin's own id, see containerOf.
@@ -57,26 +56,15 @@ func (p *Plugin) attachmentsOf(ctx context.Context, r *controlpb.GetContainerNet
 
 // all are all attachments that this driver has made.
 func (p *Plugin) all(ctx context.Context) (out []attachment, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := p.control.Watch(ctx, &controlpb.WatchRequest{})
-	if err != nil {
-		return nil, plain(err)
-	}
-	for {
-		event, err := stream.Recv()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, errors.New("the list of all objects ended before its end")
-		case err != nil:
-			return nil, plain(err)
-		case event.GetType() == controlpb.WatchEvent_SYNCED:
-			return out, nil
-		}
+	err = client.Snapshot(ctx, p.control, func(event *controlpb.WatchEvent) {
 		if a, ok := ours(event.GetAttachment()); ok && event.GetAttachment() != nil && !a.GetDeleting() {
 			out = append(out, a)
 		}
+	})
+	if err != nil {
+		return nil, plain(err)
 	}
+	return out, nil
 }
 
 // known remembers where endpoints are. It is only a hint: what it says is looked
