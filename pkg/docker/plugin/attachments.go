@@ -5,7 +5,6 @@ package plugin
 
 import (
 	"context"
-	"maps"
 	"sync"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
@@ -65,45 +64,6 @@ func (p *Plugin) all(ctx context.Context) (out []attachment, err error) {
 		return nil, plain(err)
 	}
 	return out, nil
-}
-
-// known remembers where endpoints are. It is only a hint: what it says is looked
-// at, and what it does not is looked for.
-type known struct {
-	mu     sync.Mutex
-	places map[string]place // by endpoint
-}
-
-func newKnown() *known { return &known{places: map[string]place{}} }
-
-func (k *known) put(endpoint string, at place) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.places[endpoint] = at
-}
-
-func (k *known) forget(endpoint string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.places, endpoint)
-}
-
-// keep forgets what is not so, such as endpoints that others have removed.
-func (k *known) keep(attachments []attachment) {
-	so := map[string]place{}
-	for _, a := range attachments {
-		so[a.notes[noteEndpoint]] = a.place()
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	maps.DeleteFunc(k.places, func(endpoint string, at place) bool { return so[endpoint] != at })
-}
-
-func (k *known) get(endpoint string) (place, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	at, ok := k.places[endpoint]
-	return at, ok
 }
 
 // endpoint finds the attachment of one of the engine's endpoints.

@@ -163,8 +163,10 @@ func (p *Plugin) createReserved(ctx context.Context, at place, endpoint string, 
 // that it stands for, which is known by the address.
 func (p *Plugin) networkOf(ctx context.Context, id string, addresses []netip.Addr) (network, error) {
 	if of, known := p.stands.get(id); known {
-		if n, ok, err := p.network(ctx, of); err == nil && ok && n.has(addresses) {
-			return n, nil
+		if n, ok, err := p.network(ctx, of); err == nil && ok {
+			if _, outside := n.outside(addresses); !outside {
+				return n, nil
+			}
 		}
 	}
 	n, ok, err := p.network(ctx, id)
@@ -181,10 +183,8 @@ func (p *Plugin) networkOf(ctx context.Context, id string, addresses []netip.Add
 	if !ok {
 		return network{}, fmt.Errorf("network %s not found", id)
 	}
-	for _, a := range addresses {
-		if !slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Contains(a) }) {
-			return network{}, fmt.Errorf("address %s is not in the subnets of network %s", a, n.id)
-		}
+	if a, outside := n.outside(addresses); outside {
+		return network{}, fmt.Errorf("address %s is not in the subnets of network %s", a, n.id)
 	}
 	return n, nil
 }

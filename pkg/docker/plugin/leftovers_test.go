@@ -99,8 +99,8 @@ func TestSweep(t *testing.T) {
 	sweep(false)
 	w.state("endpoint e1 on n1: " + kept + " " + mac1 + "\nnetwork n1 10.88.0.0/24")
 
-	if _, ok := w.plugin.known.get("e2"); ok || len(w.plugin.known.places) != 1 {
-		t.Errorf("endpoints are remembered that are gone: %v", w.plugin.known.places)
+	if _, ok := w.plugin.known.get("e2"); ok || len(w.plugin.known.of) != 1 {
+		t.Errorf("endpoints are remembered that are gone: %v", w.plugin.known.of)
 	}
 	// A network goes with what is forgotten on it.
 	w.ok("NetworkDriver.DeleteNetwork", `{"NetworkID":"n1"}`)

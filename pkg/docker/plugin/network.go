@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"google.golang.org/grpc/codes"
 
@@ -85,43 +84,14 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 	return out, nil
 }
 
-// has tells whether addresses are in the network's subnets.
-func (n network) has(addresses []netip.Addr) bool {
+// outside is the first of addresses that is in none of the network's subnets.
+func (n network) outside(addresses []netip.Addr) (out netip.Addr, found bool) {
 	for _, a := range addresses {
 		if !slices.ContainsFunc(n.subnets, func(s subnet) bool { return s.cidr.Contains(a) }) {
-			return false
+			return a, true
 		}
 	}
-	return true
-}
-
-// stands remembers which Network objects an engine's networks stand for. It is
-// only a hint: what it says is looked at.
-type stands struct {
-	mu sync.Mutex
-	of map[string]string
-}
-
-func (s *stands) get(id string) (of string, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	of, known = s.of[id]
-	return of, known
-}
-
-func (s *stands) put(id, of string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil {
-		s.of = map[string]string{}
-	}
-	s.of[id] = of
-}
-
-func (s *stands) forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.of, id)
+	return out, false
 }
 
 func byID(networks []network, id string) (network, bool) {

@@ -79,8 +79,8 @@ type Plugin struct {
 
 	pools    *pools
 	locks    *locks
-	known    *known
-	stands   stands
+	known    *hints[place]  // where endpoints are
+	stands   *hints[string] // which Network objects an engine's networks stand for
 	removals removals
 	// released are addresses of endpoints that have just been deleted.
 	released *released
@@ -91,7 +91,7 @@ type Plugin struct {
 func New(o Options) *Plugin {
 	p := &Plugin{control: again{o.Control}, host: o.Host, engine: o.Engine, log: o.Log, now: time.Now, locks: newLocks()}
 	p.pools = &pools{now: p.now}
-	p.known = newKnown()
+	p.known, p.stands = newHints[place](), newHints[string]()
 	p.released = &released{now: p.now, when: map[releasedAddress]time.Time{}}
 	p.sweeper = newSweeper()
 	return p

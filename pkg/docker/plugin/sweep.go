@@ -173,7 +173,11 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.attachments, err = p.all(ctx); err != nil {
 		return f, nil, err
 	}
-	p.known.keep(f.attachments)
+	so := map[string]place{}
+	for _, a := range f.attachments {
+		so[a.notes[noteEndpoint]] = a.place()
+	}
+	p.known.keep(func(endpoint string, at place) bool { return so[endpoint] == at })
 	if f.networks, err = p.networks(ctx); err != nil {
 		return f, nil, err
 	}
