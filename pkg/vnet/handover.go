@@ -117,6 +117,9 @@ func makeHandover(host netns.NsHandle, c *conn, h Handover) error {
 		err = syncTxOffload(host, host, h.Inner, false)
 	}
 	if err == nil {
+		err = refuseHostIPv6(h.Outer)
+	}
+	if err == nil {
 		// Last, for what carries the mark is complete.
 		err = c.setLink(outer.Attrs().Index, linkSet{alias: h.alias(), noLinkLocal: true})
 	}

@@ -131,7 +131,8 @@ type linkSet struct {
 	// noARP keeps the host's stack from answering.
 	noARP bool
 	// noLinkLocal keeps the kernel from giving the link an IPv6 address by
-	// itself. It has to be set before the link has a carrier, and is not read back.
+	// itself, where IPv6 is turned on at it again. It has to be set before the
+	// link has a carrier, and is not read back.
 	noLinkLocal bool
 }
 
@@ -188,10 +189,13 @@ func nestedAttr(kind int, child *nl.RtAttr) *nl.RtAttr {
 // is left. The outer end is up from its first moment, for ovs-vswitchd opens a
 // device that its rows wait for at once; one that it had to bring up it takes down
 // again when it closes it, by name, even if another device has the name by then.
+// It is promiscuous too, as ovs-vswitchd makes each of its devices: the change
+// would be one more that has it ask for the state of all of them.
 // The kernel does not let the inner end be up before the pair is complete.
 func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) error {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Flags, msg.Change = unix.IFF_UP|unix.IFF_NOARP, unix.IFF_UP|unix.IFF_NOARP
+	msg.Flags = unix.IFF_UP | unix.IFF_NOARP | unix.IFF_PROMISC
+	msg.Change = msg.Flags
 	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, msg,
 		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer)),
 		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(LinkGroup)))

@@ -44,7 +44,10 @@ func (m *Manager) addTap(c *conn, name string, s linkSet) error {
 		return err
 	}
 	// Up comes with a carrier while we hold it open.
-	err = c.setLink(l.Attrs().Index, linkSet{noLinkLocal: true})
+	err = refuseHostIPv6(name)
+	if err == nil {
+		err = c.setLink(l.Attrs().Index, linkSet{noLinkLocal: true})
+	}
 	if err == nil {
 		err = c.setLink(l.Attrs().Index, s)
 	}

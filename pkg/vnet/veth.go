@@ -128,10 +128,9 @@ func makePair(at place, p Port) (pair, error) {
 	if outer == nil {
 		return pair{}, fmt.Errorf("veth %s went away while it was made", p.Name)
 	}
-	// The host's own IPv6 keeps off a device whose frames are for ovs-vswitchd
-	// alone. On the userspace datapath the host's stack sees them too: an address
-	// there would be a way from a container to the host. It would also bring
-	// routes, all of which ovs-vswitchd reads anew whenever one is added.
+	if err := refuseHostIPv6(p.Name); err != nil {
+		return pair{}, err
+	}
 	if err := at.host.setLink(outer.Attrs().Index, linkSet{alias: linkAlias(p.Owner), noLinkLocal: true}); err != nil {
 		return pair{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"reflect"
 	"strings"
 	"sync"
@@ -232,9 +233,6 @@ func (f *floor) plug(plugs []plug) error {
 	return nil
 }
 
-// addrGenNone is IN6_ADDR_GEN_MODE_NONE of linux/if_link.h.
-const addrGenNone = 1
-
 func outerName(i, j int) string { return fmt.Sprintf("v%d-%d", i, j) }
 
 func plugOf(i, j int) plug {
@@ -260,8 +258,12 @@ func (f *floor) veth(i, j int) error {
 	if err := f.host.LinkAdd(outer); err != nil {
 		return fmt.Errorf("veth %s: %w", outer.Name, err)
 	}
-	// Without an IPv6 address the outer end has no routes, which ovs-vswitchd would read anew for each port.
-	if err := f.host.LinkSetIP6AddrGenMode(outer, addrGenNone); err != nil {
+	// Without IPv6 the outer end has no routes, which ovs-vswitchd would read anew for
+	// each port; and what it would set itself is a change that has it look at all ports.
+	if err := f.host.SetPromiscOn(outer); err != nil {
+		return err
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+outer.Name+"/disable_ipv6", []byte("1"), 0o644); err != nil {
 		return err
 	}
 	if err := f.host.LinkSetUp(outer); err != nil {
