@@ -14,6 +14,7 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 )
@@ -31,8 +32,24 @@ func unaryInterceptors(log logr.Logger) []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{
 		metrics.UnaryServerInterceptor(),
 		logging.UnaryServerInterceptor(logger(log), loggingOptions...),
+		tellWhenToAskAgain,
 		recovery.UnaryServerInterceptor(recovered(log)),
 	}
+}
+
+// tellWhenToAskAgain has clients that repeat a call by themselves do so where the
+// server goes away, and tell their caller at once where the store is: that lasts
+// longer, and the answer took long enough. The trailer is that of gRPC's retries
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
+func tellWhenToAskAgain(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	response, err := handle(ctx, request)
+	if status.Code(err) != codes.Unavailable || status.Convert(err).Message() == errStopping.Error() {
+		return response, err
+	}
+	if err := grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "The client is not told to ask later")
+	}
+	return response, err
 }
 
 func streamInterceptors(log logr.Logger) []grpc.StreamServerInterceptor {

@@ -7,11 +7,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -183,7 +186,11 @@ func (w *world) wantUnavailable(t *testing.T) {
 			return err
 		},
 		"ListBridges": func(ctx context.Context) error {
-			_, err := w.ListBridges(ctx, &controlpb.ListBridgesRequest{})
+			var trailer metadata.MD
+			_, err := w.ListBridges(ctx, &controlpb.ListBridgesRequest{}, grpc.Trailer(&trailer))
+			if got := trailer.Get("grpc-retry-pushback-ms"); !slices.Equal(got, []string{"-1"}) {
+				t.Errorf("clients are told to ask again after %v ms, want -1: not by themselves", got)
+			}
 			return err
 		},
 		"GetContainerNetworks": func(ctx context.Context) error {

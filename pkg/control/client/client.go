@@ -28,6 +28,25 @@ const (
 	KeepaliveTimeout = 20 * time.Second
 )
 
+// serviceConfig has a call that finds the server away wait for it, within its
+// deadline, and a read that loses it over its answer ask again: the next server
+// says the same. The format is that of gRPC
+// (https://github.com/grpc/grpc-proto/blob/master/grpc/service_config/service_config.proto).
+const serviceConfig = `{"methodConfig": [
+	{"name": [{}], "waitForReady": true},
+	{
+		"name": [
+			{"service": "arca.network.NetworkControl", "method": "ListBridges"},
+			{"service": "arca.network.NetworkControl", "method": "GetContainerNetworks"}
+		],
+		"waitForReady": true,
+		"retryPolicy": {
+			"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
+			"retryableStatusCodes": ["UNAVAILABLE"]
+		}
+	}
+]}`
+
 // Client is a client of the control API. It connects when it is used, and again
 // after the server was away.
 type Client struct {
@@ -48,8 +67,7 @@ func Dial(target string, config *tls.Config, options ...grpc.DialOption) (*Clien
 		grpc.WithAuthority("arca-network"),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: KeepalivePing, Timeout: KeepaliveTimeout}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage)),
-		// So that a call which finds the server away waits for it, within its deadline.
-		grpc.WithDefaultServiceConfig(`{"methodConfig":[{"name":[{}],"waitForReady":true}]}`),
+		grpc.WithDefaultServiceConfig(serviceConfig),
 	}, options...)
 	conn, err := grpc.NewClient("passthrough:///arca-network", options...)
 	if err != nil {
