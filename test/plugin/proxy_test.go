@@ -34,8 +34,15 @@ func (w *world) frontSocket() string { return filepath.Join(filepath.Dir(w.socke
 
 func (w *world) startFront() {
 	w.Helper()
-	w.arcad = w.start("arcad", "run", "-v", "1", "--listen", "unix://"+w.frontSocket(), "--target", w.target(),
-		"--engine", "unix://"+w.socket(), "--plugin-socket", "unix:///run/docker/plugins/arca.sock")
+	args := []string{"run", "-v", "1", "--listen", "unix://" + w.frontSocket(),
+		"--engine", "unix://" + w.socket(), "--plugin-socket", "unix:///run/docker/plugins/arca.sock"}
+	if w.supervising {
+		args = append(args, "--arca-network", filepath.Join(w.bin, "arca-network"), "--control-socket", strings.TrimPrefix(w.target(), "unix://"), "--")
+		args = append(args, w.flags()...)
+	} else {
+		args = append(args, "--target", w.target())
+	}
+	w.arcad = w.start("arcad", args...)
 	w.eventually(func() error {
 		conn, err := net.Dial("unix", w.frontSocket())
 		if err == nil {

@@ -37,6 +37,8 @@ type world struct {
 	docker  *plugin.DockerEngine
 	// fronted: arcad serves Docker's API in front of the engine.
 	fronted bool
+	// supervising: arcad runs arca-network itself, and network is nil.
+	supervising bool
 }
 
 // newWorld starts all of it; flags are dockerd's.
