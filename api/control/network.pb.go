@@ -165,7 +165,7 @@ func (x WatchEvent_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WatchEvent_Type.Descriptor instead.
 func (WatchEvent_Type) EnumDescriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{41, 0}
+	return file_api_control_network_proto_rawDescGZIP(), []int{42, 0}
 }
 
 type CreateBridgeRequest struct {
@@ -776,9 +776,12 @@ type AttachContainerRequest struct {
 	// Who keeps this object by Sync. Unset: nobody.
 	Manager string `protobuf:"bytes,15,opt,name=manager,proto3" json:"manager,omitempty"`
 	// As a network's.
-	Annotations   map[string]string `protobuf:"bytes,16,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Annotations map[string]string `protobuf:"bytes,16,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Further addresses, by which the container is reached from its own network
+	// alone: of 169.254.0.0/16 or fe80::/10, without a prefix length, at most eight.
+	LinkLocalAddresses []string `protobuf:"bytes,17,rep,name=link_local_addresses,json=linkLocalAddresses,proto3" json:"link_local_addresses,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *AttachContainerRequest) Reset() {
@@ -919,6 +922,13 @@ func (x *AttachContainerRequest) GetManager() string {
 func (x *AttachContainerRequest) GetAnnotations() map[string]string {
 	if x != nil {
 		return x.Annotations
+	}
+	return nil
+}
+
+func (x *AttachContainerRequest) GetLinkLocalAddresses() []string {
+	if x != nil {
+		return x.LinkLocalAddresses
 	}
 	return nil
 }
@@ -1286,9 +1296,11 @@ type UpdateContainerRequest struct {
 	Aliases *Aliases        `protobuf:"bytes,5,opt,name=aliases,proto3" json:"aliases,omitempty"`
 	Ports   *PublishedPorts `protobuf:"bytes,6,opt,name=ports,proto3" json:"ports,omitempty"`
 	// Beside those it has. One with an empty value is removed.
-	Annotations   map[string]string `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Annotations map[string]string `protobuf:"bytes,7,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Instead of those it has.
+	LinkLocalAddresses *LinkLocalAddresses `protobuf:"bytes,8,opt,name=link_local_addresses,json=linkLocalAddresses,proto3" json:"link_local_addresses,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *UpdateContainerRequest) Reset() {
@@ -1370,6 +1382,13 @@ func (x *UpdateContainerRequest) GetAnnotations() map[string]string {
 	return nil
 }
 
+func (x *UpdateContainerRequest) GetLinkLocalAddresses() *LinkLocalAddresses {
+	if x != nil {
+		return x.LinkLocalAddresses
+	}
+	return nil
+}
+
 type Aliases struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Aliases       []string               `protobuf:"bytes,1,rep,name=aliases,proto3" json:"aliases,omitempty"`
@@ -1414,6 +1433,50 @@ func (x *Aliases) GetAliases() []string {
 	return nil
 }
 
+type LinkLocalAddresses struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Addresses     []string               `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkLocalAddresses) Reset() {
+	*x = LinkLocalAddresses{}
+	mi := &file_api_control_network_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkLocalAddresses) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkLocalAddresses) ProtoMessage() {}
+
+func (x *LinkLocalAddresses) ProtoReflect() protoreflect.Message {
+	mi := &file_api_control_network_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkLocalAddresses.ProtoReflect.Descriptor instead.
+func (*LinkLocalAddresses) Descriptor() ([]byte, []int) {
+	return file_api_control_network_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LinkLocalAddresses) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
 type PublishedPorts struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ports         []*PublishedPort       `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
@@ -1423,7 +1486,7 @@ type PublishedPorts struct {
 
 func (x *PublishedPorts) Reset() {
 	*x = PublishedPorts{}
-	mi := &file_api_control_network_proto_msgTypes[16]
+	mi := &file_api_control_network_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1498,7 @@ func (x *PublishedPorts) String() string {
 func (*PublishedPorts) ProtoMessage() {}
 
 func (x *PublishedPorts) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[16]
+	mi := &file_api_control_network_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1511,7 @@ func (x *PublishedPorts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishedPorts.ProtoReflect.Descriptor instead.
 func (*PublishedPorts) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{16}
+	return file_api_control_network_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PublishedPorts) GetPorts() []*PublishedPort {
@@ -1471,7 +1534,7 @@ type DetachContainerRequest struct {
 
 func (x *DetachContainerRequest) Reset() {
 	*x = DetachContainerRequest{}
-	mi := &file_api_control_network_proto_msgTypes[17]
+	mi := &file_api_control_network_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1546,7 @@ func (x *DetachContainerRequest) String() string {
 func (*DetachContainerRequest) ProtoMessage() {}
 
 func (x *DetachContainerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[17]
+	mi := &file_api_control_network_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1559,7 @@ func (x *DetachContainerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachContainerRequest.ProtoReflect.Descriptor instead.
 func (*DetachContainerRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{17}
+	return file_api_control_network_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DetachContainerRequest) GetContainerId() string {
@@ -1530,7 +1593,7 @@ type DetachContainerResponse struct {
 
 func (x *DetachContainerResponse) Reset() {
 	*x = DetachContainerResponse{}
-	mi := &file_api_control_network_proto_msgTypes[18]
+	mi := &file_api_control_network_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1605,7 @@ func (x *DetachContainerResponse) String() string {
 func (*DetachContainerResponse) ProtoMessage() {}
 
 func (x *DetachContainerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[18]
+	mi := &file_api_control_network_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1618,7 @@ func (x *DetachContainerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetachContainerResponse.ProtoReflect.Descriptor instead.
 func (*DetachContainerResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{18}
+	return file_api_control_network_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DetachContainerResponse) GetExisted() bool {
@@ -1584,7 +1647,7 @@ type ListBridgesRequest struct {
 
 func (x *ListBridgesRequest) Reset() {
 	*x = ListBridgesRequest{}
-	mi := &file_api_control_network_proto_msgTypes[19]
+	mi := &file_api_control_network_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1596,7 +1659,7 @@ func (x *ListBridgesRequest) String() string {
 func (*ListBridgesRequest) ProtoMessage() {}
 
 func (x *ListBridgesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[19]
+	mi := &file_api_control_network_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1609,7 +1672,7 @@ func (x *ListBridgesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBridgesRequest.ProtoReflect.Descriptor instead.
 func (*ListBridgesRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{19}
+	return file_api_control_network_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListBridgesRequest) GetManager() string {
@@ -1660,7 +1723,7 @@ type ListBridgesResponse struct {
 
 func (x *ListBridgesResponse) Reset() {
 	*x = ListBridgesResponse{}
-	mi := &file_api_control_network_proto_msgTypes[20]
+	mi := &file_api_control_network_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1735,7 @@ func (x *ListBridgesResponse) String() string {
 func (*ListBridgesResponse) ProtoMessage() {}
 
 func (x *ListBridgesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[20]
+	mi := &file_api_control_network_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1748,7 @@ func (x *ListBridgesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBridgesResponse.ProtoReflect.Descriptor instead.
 func (*ListBridgesResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{20}
+	return file_api_control_network_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListBridgesResponse) GetBridges() []*BridgeInfo {
@@ -1745,7 +1808,7 @@ type BridgeInfo struct {
 
 func (x *BridgeInfo) Reset() {
 	*x = BridgeInfo{}
-	mi := &file_api_control_network_proto_msgTypes[21]
+	mi := &file_api_control_network_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +1820,7 @@ func (x *BridgeInfo) String() string {
 func (*BridgeInfo) ProtoMessage() {}
 
 func (x *BridgeInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[21]
+	mi := &file_api_control_network_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +1833,7 @@ func (x *BridgeInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BridgeInfo.ProtoReflect.Descriptor instead.
 func (*BridgeInfo) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{21}
+	return file_api_control_network_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BridgeInfo) GetNetworkId() string {
@@ -1942,7 +2005,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_api_control_network_proto_msgTypes[22]
+	mi := &file_api_control_network_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1954,7 +2017,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[22]
+	mi := &file_api_control_network_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1967,7 +2030,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{22}
+	return file_api_control_network_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Condition) GetType() string {
@@ -2022,7 +2085,7 @@ type GetContainerNetworksRequest struct {
 
 func (x *GetContainerNetworksRequest) Reset() {
 	*x = GetContainerNetworksRequest{}
-	mi := &file_api_control_network_proto_msgTypes[23]
+	mi := &file_api_control_network_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2097,7 @@ func (x *GetContainerNetworksRequest) String() string {
 func (*GetContainerNetworksRequest) ProtoMessage() {}
 
 func (x *GetContainerNetworksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[23]
+	mi := &file_api_control_network_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2110,7 @@ func (x *GetContainerNetworksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContainerNetworksRequest.ProtoReflect.Descriptor instead.
 func (*GetContainerNetworksRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{23}
+	return file_api_control_network_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetContainerNetworksRequest) GetContainerId() string {
@@ -2087,7 +2150,7 @@ type GetContainerNetworksResponse struct {
 
 func (x *GetContainerNetworksResponse) Reset() {
 	*x = GetContainerNetworksResponse{}
-	mi := &file_api_control_network_proto_msgTypes[24]
+	mi := &file_api_control_network_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2162,7 @@ func (x *GetContainerNetworksResponse) String() string {
 func (*GetContainerNetworksResponse) ProtoMessage() {}
 
 func (x *GetContainerNetworksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[24]
+	mi := &file_api_control_network_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2175,7 @@ func (x *GetContainerNetworksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetContainerNetworksResponse.ProtoReflect.Descriptor instead.
 func (*GetContainerNetworksResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{24}
+	return file_api_control_network_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetContainerNetworksResponse) GetNetworks() []*ContainerNetwork {
@@ -2151,15 +2214,16 @@ type ContainerNetwork struct {
 	Bandwidth     *Bandwidth       `protobuf:"bytes,22,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
 	Node          string           `protobuf:"bytes,23,opt,name=node,proto3" json:"node,omitempty"`
 	// What was asked for, of addresses and mac_address; the rest was chosen.
-	StaticAddresses []string `protobuf:"bytes,24,rep,name=static_addresses,json=staticAddresses,proto3" json:"static_addresses,omitempty"`
-	StaticMac       string   `protobuf:"bytes,25,opt,name=static_mac,json=staticMac,proto3" json:"static_mac,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	StaticAddresses    []string `protobuf:"bytes,24,rep,name=static_addresses,json=staticAddresses,proto3" json:"static_addresses,omitempty"`
+	StaticMac          string   `protobuf:"bytes,25,opt,name=static_mac,json=staticMac,proto3" json:"static_mac,omitempty"`
+	LinkLocalAddresses []string `protobuf:"bytes,26,rep,name=link_local_addresses,json=linkLocalAddresses,proto3" json:"link_local_addresses,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ContainerNetwork) Reset() {
 	*x = ContainerNetwork{}
-	mi := &file_api_control_network_proto_msgTypes[25]
+	mi := &file_api_control_network_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2235,7 @@ func (x *ContainerNetwork) String() string {
 func (*ContainerNetwork) ProtoMessage() {}
 
 func (x *ContainerNetwork) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[25]
+	mi := &file_api_control_network_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2248,7 @@ func (x *ContainerNetwork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerNetwork.ProtoReflect.Descriptor instead.
 func (*ContainerNetwork) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{25}
+	return file_api_control_network_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ContainerNetwork) GetNetworkId() string {
@@ -2362,6 +2426,13 @@ func (x *ContainerNetwork) GetStaticMac() string {
 	return ""
 }
 
+func (x *ContainerNetwork) GetLinkLocalAddresses() []string {
+	if x != nil {
+		return x.LinkLocalAddresses
+	}
+	return nil
+}
+
 type SetNetworkPolicyRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	NetworkId string                 `protobuf:"bytes,1,opt,name=network_id,json=networkId,proto3" json:"network_id,omitempty"`
@@ -2375,7 +2446,7 @@ type SetNetworkPolicyRequest struct {
 
 func (x *SetNetworkPolicyRequest) Reset() {
 	*x = SetNetworkPolicyRequest{}
-	mi := &file_api_control_network_proto_msgTypes[26]
+	mi := &file_api_control_network_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2458,7 @@ func (x *SetNetworkPolicyRequest) String() string {
 func (*SetNetworkPolicyRequest) ProtoMessage() {}
 
 func (x *SetNetworkPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[26]
+	mi := &file_api_control_network_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2471,7 @@ func (x *SetNetworkPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkPolicyRequest.ProtoReflect.Descriptor instead.
 func (*SetNetworkPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{26}
+	return file_api_control_network_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetNetworkPolicyRequest) GetNetworkId() string {
@@ -2463,7 +2534,7 @@ type NetworkPolicyRule struct {
 
 func (x *NetworkPolicyRule) Reset() {
 	*x = NetworkPolicyRule{}
-	mi := &file_api_control_network_proto_msgTypes[27]
+	mi := &file_api_control_network_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +2546,7 @@ func (x *NetworkPolicyRule) String() string {
 func (*NetworkPolicyRule) ProtoMessage() {}
 
 func (x *NetworkPolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[27]
+	mi := &file_api_control_network_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +2559,7 @@ func (x *NetworkPolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NetworkPolicyRule.ProtoReflect.Descriptor instead.
 func (*NetworkPolicyRule) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{27}
+	return file_api_control_network_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *NetworkPolicyRule) GetAction() string {
@@ -2578,7 +2649,7 @@ type PortRange struct {
 
 func (x *PortRange) Reset() {
 	*x = PortRange{}
-	mi := &file_api_control_network_proto_msgTypes[28]
+	mi := &file_api_control_network_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2661,7 @@ func (x *PortRange) String() string {
 func (*PortRange) ProtoMessage() {}
 
 func (x *PortRange) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[28]
+	mi := &file_api_control_network_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2674,7 @@ func (x *PortRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortRange.ProtoReflect.Descriptor instead.
 func (*PortRange) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{28}
+	return file_api_control_network_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PortRange) GetPort() uint32 {
@@ -2638,7 +2709,7 @@ type PolicyPeer struct {
 
 func (x *PolicyPeer) Reset() {
 	*x = PolicyPeer{}
-	mi := &file_api_control_network_proto_msgTypes[29]
+	mi := &file_api_control_network_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2650,7 +2721,7 @@ func (x *PolicyPeer) String() string {
 func (*PolicyPeer) ProtoMessage() {}
 
 func (x *PolicyPeer) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[29]
+	mi := &file_api_control_network_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2663,7 +2734,7 @@ func (x *PolicyPeer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyPeer.ProtoReflect.Descriptor instead.
 func (*PolicyPeer) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{29}
+	return file_api_control_network_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PolicyPeer) GetNetwork() string {
@@ -2719,7 +2790,7 @@ type LabelSelector struct {
 
 func (x *LabelSelector) Reset() {
 	*x = LabelSelector{}
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2802,7 @@ func (x *LabelSelector) String() string {
 func (*LabelSelector) ProtoMessage() {}
 
 func (x *LabelSelector) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[30]
+	mi := &file_api_control_network_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2815,7 @@ func (x *LabelSelector) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelSelector.ProtoReflect.Descriptor instead.
 func (*LabelSelector) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{30}
+	return file_api_control_network_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LabelSelector) GetMatchLabels() map[string]string {
@@ -2774,7 +2845,7 @@ type LabelExpression struct {
 
 func (x *LabelExpression) Reset() {
 	*x = LabelExpression{}
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +2857,7 @@ func (x *LabelExpression) String() string {
 func (*LabelExpression) ProtoMessage() {}
 
 func (x *LabelExpression) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[31]
+	mi := &file_api_control_network_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +2870,7 @@ func (x *LabelExpression) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelExpression.ProtoReflect.Descriptor instead.
 func (*LabelExpression) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{31}
+	return file_api_control_network_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LabelExpression) GetKey() string {
@@ -2833,7 +2904,7 @@ type SetNetworkPolicyResponse struct {
 
 func (x *SetNetworkPolicyResponse) Reset() {
 	*x = SetNetworkPolicyResponse{}
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +2916,7 @@ func (x *SetNetworkPolicyResponse) String() string {
 func (*SetNetworkPolicyResponse) ProtoMessage() {}
 
 func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[32]
+	mi := &file_api_control_network_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +2929,7 @@ func (x *SetNetworkPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetNetworkPolicyResponse.ProtoReflect.Descriptor instead.
 func (*SetNetworkPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{32}
+	return file_api_control_network_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SetNetworkPolicyResponse) GetRules() int32 {
@@ -2876,7 +2947,7 @@ type GetHealthRequest struct {
 
 func (x *GetHealthRequest) Reset() {
 	*x = GetHealthRequest{}
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +2959,7 @@ func (x *GetHealthRequest) String() string {
 func (*GetHealthRequest) ProtoMessage() {}
 
 func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[33]
+	mi := &file_api_control_network_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +2972,7 @@ func (x *GetHealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthRequest.ProtoReflect.Descriptor instead.
 func (*GetHealthRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{33}
+	return file_api_control_network_proto_rawDescGZIP(), []int{34}
 }
 
 type GetHealthResponse struct {
@@ -2923,7 +2994,7 @@ type GetHealthResponse struct {
 
 func (x *GetHealthResponse) Reset() {
 	*x = GetHealthResponse{}
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2935,7 +3006,7 @@ func (x *GetHealthResponse) String() string {
 func (*GetHealthResponse) ProtoMessage() {}
 
 func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[34]
+	mi := &file_api_control_network_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2948,7 +3019,7 @@ func (x *GetHealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHealthResponse.ProtoReflect.Descriptor instead.
 func (*GetHealthResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{34}
+	return file_api_control_network_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetHealthResponse) GetState() HealthState {
@@ -3017,7 +3088,7 @@ type ComponentHealth struct {
 
 func (x *ComponentHealth) Reset() {
 	*x = ComponentHealth{}
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3029,7 +3100,7 @@ func (x *ComponentHealth) String() string {
 func (*ComponentHealth) ProtoMessage() {}
 
 func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[35]
+	mi := &file_api_control_network_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3042,7 +3113,7 @@ func (x *ComponentHealth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComponentHealth.ProtoReflect.Descriptor instead.
 func (*ComponentHealth) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{35}
+	return file_api_control_network_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ComponentHealth) GetName() string {
@@ -3122,7 +3193,7 @@ type SyncRequest struct {
 
 func (x *SyncRequest) Reset() {
 	*x = SyncRequest{}
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3205,7 @@ func (x *SyncRequest) String() string {
 func (*SyncRequest) ProtoMessage() {}
 
 func (x *SyncRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[36]
+	mi := &file_api_control_network_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3218,7 @@ func (x *SyncRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRequest.ProtoReflect.Descriptor instead.
 func (*SyncRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{36}
+	return file_api_control_network_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SyncRequest) GetManager() string {
@@ -3191,7 +3262,7 @@ type SyncResponse struct {
 
 func (x *SyncResponse) Reset() {
 	*x = SyncResponse{}
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3274,7 @@ func (x *SyncResponse) String() string {
 func (*SyncResponse) ProtoMessage() {}
 
 func (x *SyncResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[37]
+	mi := &file_api_control_network_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3287,7 @@ func (x *SyncResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncResponse.ProtoReflect.Descriptor instead.
 func (*SyncResponse) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{37}
+	return file_api_control_network_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *SyncResponse) GetNetworks() *SyncCounts {
@@ -3260,7 +3331,7 @@ type SyncCounts struct {
 
 func (x *SyncCounts) Reset() {
 	*x = SyncCounts{}
-	mi := &file_api_control_network_proto_msgTypes[38]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3272,7 +3343,7 @@ func (x *SyncCounts) String() string {
 func (*SyncCounts) ProtoMessage() {}
 
 func (x *SyncCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[38]
+	mi := &file_api_control_network_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3285,7 +3356,7 @@ func (x *SyncCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncCounts.ProtoReflect.Descriptor instead.
 func (*SyncCounts) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{38}
+	return file_api_control_network_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *SyncCounts) GetCreated() int32 {
@@ -3337,7 +3408,7 @@ type SyncError struct {
 
 func (x *SyncError) Reset() {
 	*x = SyncError{}
-	mi := &file_api_control_network_proto_msgTypes[39]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3420,7 @@ func (x *SyncError) String() string {
 func (*SyncError) ProtoMessage() {}
 
 func (x *SyncError) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[39]
+	mi := &file_api_control_network_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3433,7 @@ func (x *SyncError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncError.ProtoReflect.Descriptor instead.
 func (*SyncError) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{39}
+	return file_api_control_network_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SyncError) GetKind() string {
@@ -3405,7 +3476,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_api_control_network_proto_msgTypes[40]
+	mi := &file_api_control_network_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3488,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[40]
+	mi := &file_api_control_network_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3501,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{40}
+	return file_api_control_network_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WatchRequest) GetVersion() string {
@@ -3464,7 +3535,7 @@ type WatchEvent struct {
 
 func (x *WatchEvent) Reset() {
 	*x = WatchEvent{}
-	mi := &file_api_control_network_proto_msgTypes[41]
+	mi := &file_api_control_network_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3476,7 +3547,7 @@ func (x *WatchEvent) String() string {
 func (*WatchEvent) ProtoMessage() {}
 
 func (x *WatchEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[41]
+	mi := &file_api_control_network_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3489,7 +3560,7 @@ func (x *WatchEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEvent.ProtoReflect.Descriptor instead.
 func (*WatchEvent) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{41}
+	return file_api_control_network_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WatchEvent) GetType() WatchEvent_Type {
@@ -3585,7 +3656,7 @@ type PolicyInfo struct {
 
 func (x *PolicyInfo) Reset() {
 	*x = PolicyInfo{}
-	mi := &file_api_control_network_proto_msgTypes[42]
+	mi := &file_api_control_network_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3668,7 @@ func (x *PolicyInfo) String() string {
 func (*PolicyInfo) ProtoMessage() {}
 
 func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_api_control_network_proto_msgTypes[42]
+	mi := &file_api_control_network_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3681,7 @@ func (x *PolicyInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyInfo.ProtoReflect.Descriptor instead.
 func (*PolicyInfo) Descriptor() ([]byte, []int) {
-	return file_api_control_network_proto_rawDescGZIP(), []int{42}
+	return file_api_control_network_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PolicyInfo) GetName() string {
@@ -3760,7 +3831,7 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\"0\n" +
 	"\x14DeleteBridgeResponse\x12\x18\n" +
-	"\aexisted\x18\x01 \x01(\bR\aexisted\"\x9b\x06\n" +
+	"\aexisted\x18\x01 \x01(\bR\aexisted\"\xcd\x06\n" +
 	"\x16AttachContainerRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
@@ -3780,7 +3851,8 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x04node\x18\r \x01(\tR\x04node\x12H\n" +
 	"\x06labels\x18\x0e \x03(\v20.arca.network.AttachContainerRequest.LabelsEntryR\x06labels\x12\x18\n" +
 	"\amanager\x18\x0f \x01(\tR\amanager\x12W\n" +
-	"\vannotations\x18\x10 \x03(\v25.arca.network.AttachContainerRequest.AnnotationsEntryR\vannotations\x1a9\n" +
+	"\vannotations\x18\x10 \x03(\v25.arca.network.AttachContainerRequest.AnnotationsEntryR\vannotations\x120\n" +
+	"\x14link_local_addresses\x18\x11 \x03(\tR\x12linkLocalAddresses\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
@@ -3814,7 +3886,7 @@ const file_api_control_network_proto_rawDesc = "" +
 	"macAddress\x12\x1c\n" +
 	"\taddresses\x18\x06 \x03(\tR\taddresses\x12\x1a\n" +
 	"\bgateways\x18\a \x03(\tR\bgateways\x12\x10\n" +
-	"\x03mtu\x18\b \x01(\x05R\x03mtuJ\x04\b\x03\x10\x04\"\xa4\x03\n" +
+	"\x03mtu\x18\b \x01(\x05R\x03mtuJ\x04\b\x03\x10\x04\"\xf8\x03\n" +
 	"\x16UpdateContainerRequest\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x1d\n" +
 	"\n" +
@@ -3823,13 +3895,16 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\bhostname\x18\x04 \x01(\tH\x00R\bhostname\x88\x01\x01\x12/\n" +
 	"\aaliases\x18\x05 \x01(\v2\x15.arca.network.AliasesR\aaliases\x122\n" +
 	"\x05ports\x18\x06 \x01(\v2\x1c.arca.network.PublishedPortsR\x05ports\x12W\n" +
-	"\vannotations\x18\a \x03(\v25.arca.network.UpdateContainerRequest.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\vannotations\x18\a \x03(\v25.arca.network.UpdateContainerRequest.AnnotationsEntryR\vannotations\x12R\n" +
+	"\x14link_local_addresses\x18\b \x01(\v2 .arca.network.LinkLocalAddressesR\x12linkLocalAddresses\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_hostname\"#\n" +
 	"\aAliases\x12\x18\n" +
-	"\aaliases\x18\x01 \x03(\tR\aaliases\"C\n" +
+	"\aaliases\x18\x01 \x03(\tR\aaliases\"2\n" +
+	"\x12LinkLocalAddresses\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\"C\n" +
 	"\x0ePublishedPorts\x121\n" +
 	"\x05ports\x18\x01 \x03(\v2\x1b.arca.network.PublishedPortR\x05ports\"s\n" +
 	"\x16DetachContainerRequest\x12!\n" +
@@ -3903,7 +3978,7 @@ const file_api_control_network_proto_rawDesc = "" +
 	"networkIds\x12\x1c\n" +
 	"\tpublished\x18\x04 \x01(\bR\tpublished\"Z\n" +
 	"\x1cGetContainerNetworksResponse\x12:\n" +
-	"\bnetworks\x18\x01 \x03(\v2\x1e.arca.network.ContainerNetworkR\bnetworks\"\xce\b\n" +
+	"\bnetworks\x18\x01 \x03(\v2\x1e.arca.network.ContainerNetworkR\bnetworks\"\x80\t\n" +
 	"\x10ContainerNetwork\x12\x1d\n" +
 	"\n" +
 	"network_id\x18\x01 \x01(\tR\tnetworkId\x12\x1d\n" +
@@ -3936,7 +4011,8 @@ const file_api_control_network_proto_rawDesc = "" +
 	"\x04node\x18\x17 \x01(\tR\x04node\x12)\n" +
 	"\x10static_addresses\x18\x18 \x03(\tR\x0fstaticAddresses\x12\x1d\n" +
 	"\n" +
-	"static_mac\x18\x19 \x01(\tR\tstaticMac\x1a9\n" +
+	"static_mac\x18\x19 \x01(\tR\tstaticMac\x120\n" +
+	"\x14link_local_addresses\x18\x1a \x03(\tR\x12linkLocalAddresses\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n" +
@@ -4116,7 +4192,7 @@ func file_api_control_network_proto_rawDescGZIP() []byte {
 }
 
 var file_api_control_network_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_api_control_network_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_api_control_network_proto_goTypes = []any{
 	(HealthState)(0),                     // 0: arca.network.HealthState
 	(WatchEvent_Type)(0),                 // 1: arca.network.WatchEvent.Type
@@ -4136,147 +4212,149 @@ var file_api_control_network_proto_goTypes = []any{
 	(*AttachContainerResponse)(nil),      // 15: arca.network.AttachContainerResponse
 	(*UpdateContainerRequest)(nil),       // 16: arca.network.UpdateContainerRequest
 	(*Aliases)(nil),                      // 17: arca.network.Aliases
-	(*PublishedPorts)(nil),               // 18: arca.network.PublishedPorts
-	(*DetachContainerRequest)(nil),       // 19: arca.network.DetachContainerRequest
-	(*DetachContainerResponse)(nil),      // 20: arca.network.DetachContainerResponse
-	(*ListBridgesRequest)(nil),           // 21: arca.network.ListBridgesRequest
-	(*ListBridgesResponse)(nil),          // 22: arca.network.ListBridgesResponse
-	(*BridgeInfo)(nil),                   // 23: arca.network.BridgeInfo
-	(*Condition)(nil),                    // 24: arca.network.Condition
-	(*GetContainerNetworksRequest)(nil),  // 25: arca.network.GetContainerNetworksRequest
-	(*GetContainerNetworksResponse)(nil), // 26: arca.network.GetContainerNetworksResponse
-	(*ContainerNetwork)(nil),             // 27: arca.network.ContainerNetwork
-	(*SetNetworkPolicyRequest)(nil),      // 28: arca.network.SetNetworkPolicyRequest
-	(*NetworkPolicyRule)(nil),            // 29: arca.network.NetworkPolicyRule
-	(*PortRange)(nil),                    // 30: arca.network.PortRange
-	(*PolicyPeer)(nil),                   // 31: arca.network.PolicyPeer
-	(*LabelSelector)(nil),                // 32: arca.network.LabelSelector
-	(*LabelExpression)(nil),              // 33: arca.network.LabelExpression
-	(*SetNetworkPolicyResponse)(nil),     // 34: arca.network.SetNetworkPolicyResponse
-	(*GetHealthRequest)(nil),             // 35: arca.network.GetHealthRequest
-	(*GetHealthResponse)(nil),            // 36: arca.network.GetHealthResponse
-	(*ComponentHealth)(nil),              // 37: arca.network.ComponentHealth
-	(*SyncRequest)(nil),                  // 38: arca.network.SyncRequest
-	(*SyncResponse)(nil),                 // 39: arca.network.SyncResponse
-	(*SyncCounts)(nil),                   // 40: arca.network.SyncCounts
-	(*SyncError)(nil),                    // 41: arca.network.SyncError
-	(*WatchRequest)(nil),                 // 42: arca.network.WatchRequest
-	(*WatchEvent)(nil),                   // 43: arca.network.WatchEvent
-	(*PolicyInfo)(nil),                   // 44: arca.network.PolicyInfo
-	nil,                                  // 45: arca.network.CreateBridgeRequest.LabelsEntry
-	nil,                                  // 46: arca.network.CreateBridgeRequest.AnnotationsEntry
-	nil,                                  // 47: arca.network.AttachContainerRequest.LabelsEntry
-	nil,                                  // 48: arca.network.AttachContainerRequest.AnnotationsEntry
-	nil,                                  // 49: arca.network.UpdateContainerRequest.AnnotationsEntry
-	nil,                                  // 50: arca.network.BridgeInfo.LabelsEntry
-	nil,                                  // 51: arca.network.BridgeInfo.AnnotationsEntry
-	nil,                                  // 52: arca.network.ContainerNetwork.LabelsEntry
-	nil,                                  // 53: arca.network.ContainerNetwork.AnnotationsEntry
-	nil,                                  // 54: arca.network.SetNetworkPolicyRequest.LabelsEntry
-	nil,                                  // 55: arca.network.PolicyPeer.LabelsEntry
-	nil,                                  // 56: arca.network.LabelSelector.MatchLabelsEntry
-	nil,                                  // 57: arca.network.PolicyInfo.LabelsEntry
-	nil,                                  // 58: arca.network.PolicyInfo.AnnotationsEntry
-	(*timestamppb.Timestamp)(nil),        // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 60: google.protobuf.Duration
+	(*LinkLocalAddresses)(nil),           // 18: arca.network.LinkLocalAddresses
+	(*PublishedPorts)(nil),               // 19: arca.network.PublishedPorts
+	(*DetachContainerRequest)(nil),       // 20: arca.network.DetachContainerRequest
+	(*DetachContainerResponse)(nil),      // 21: arca.network.DetachContainerResponse
+	(*ListBridgesRequest)(nil),           // 22: arca.network.ListBridgesRequest
+	(*ListBridgesResponse)(nil),          // 23: arca.network.ListBridgesResponse
+	(*BridgeInfo)(nil),                   // 24: arca.network.BridgeInfo
+	(*Condition)(nil),                    // 25: arca.network.Condition
+	(*GetContainerNetworksRequest)(nil),  // 26: arca.network.GetContainerNetworksRequest
+	(*GetContainerNetworksResponse)(nil), // 27: arca.network.GetContainerNetworksResponse
+	(*ContainerNetwork)(nil),             // 28: arca.network.ContainerNetwork
+	(*SetNetworkPolicyRequest)(nil),      // 29: arca.network.SetNetworkPolicyRequest
+	(*NetworkPolicyRule)(nil),            // 30: arca.network.NetworkPolicyRule
+	(*PortRange)(nil),                    // 31: arca.network.PortRange
+	(*PolicyPeer)(nil),                   // 32: arca.network.PolicyPeer
+	(*LabelSelector)(nil),                // 33: arca.network.LabelSelector
+	(*LabelExpression)(nil),              // 34: arca.network.LabelExpression
+	(*SetNetworkPolicyResponse)(nil),     // 35: arca.network.SetNetworkPolicyResponse
+	(*GetHealthRequest)(nil),             // 36: arca.network.GetHealthRequest
+	(*GetHealthResponse)(nil),            // 37: arca.network.GetHealthResponse
+	(*ComponentHealth)(nil),              // 38: arca.network.ComponentHealth
+	(*SyncRequest)(nil),                  // 39: arca.network.SyncRequest
+	(*SyncResponse)(nil),                 // 40: arca.network.SyncResponse
+	(*SyncCounts)(nil),                   // 41: arca.network.SyncCounts
+	(*SyncError)(nil),                    // 42: arca.network.SyncError
+	(*WatchRequest)(nil),                 // 43: arca.network.WatchRequest
+	(*WatchEvent)(nil),                   // 44: arca.network.WatchEvent
+	(*PolicyInfo)(nil),                   // 45: arca.network.PolicyInfo
+	nil,                                  // 46: arca.network.CreateBridgeRequest.LabelsEntry
+	nil,                                  // 47: arca.network.CreateBridgeRequest.AnnotationsEntry
+	nil,                                  // 48: arca.network.AttachContainerRequest.LabelsEntry
+	nil,                                  // 49: arca.network.AttachContainerRequest.AnnotationsEntry
+	nil,                                  // 50: arca.network.UpdateContainerRequest.AnnotationsEntry
+	nil,                                  // 51: arca.network.BridgeInfo.LabelsEntry
+	nil,                                  // 52: arca.network.BridgeInfo.AnnotationsEntry
+	nil,                                  // 53: arca.network.ContainerNetwork.LabelsEntry
+	nil,                                  // 54: arca.network.ContainerNetwork.AnnotationsEntry
+	nil,                                  // 55: arca.network.SetNetworkPolicyRequest.LabelsEntry
+	nil,                                  // 56: arca.network.PolicyPeer.LabelsEntry
+	nil,                                  // 57: arca.network.LabelSelector.MatchLabelsEntry
+	nil,                                  // 58: arca.network.PolicyInfo.LabelsEntry
+	nil,                                  // 59: arca.network.PolicyInfo.AnnotationsEntry
+	(*timestamppb.Timestamp)(nil),        // 60: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 61: google.protobuf.Duration
 }
 var file_api_control_network_proto_depIdxs = []int32{
 	3,  // 0: arca.network.CreateBridgeRequest.subnets:type_name -> arca.network.Subnet
-	45, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
+	46, // 1: arca.network.CreateBridgeRequest.labels:type_name -> arca.network.CreateBridgeRequest.LabelsEntry
 	4,  // 2: arca.network.CreateBridgeRequest.dns:type_name -> arca.network.NetworkDNS
 	5,  // 3: arca.network.CreateBridgeRequest.dhcp:type_name -> arca.network.NetworkDHCP
 	6,  // 4: arca.network.CreateBridgeRequest.egress:type_name -> arca.network.NetworkEgress
-	46, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
+	47, // 5: arca.network.CreateBridgeRequest.annotations:type_name -> arca.network.CreateBridgeRequest.AnnotationsEntry
 	3,  // 6: arca.network.CreateBridgeResponse.subnets:type_name -> arca.network.Subnet
 	11, // 7: arca.network.AttachContainerRequest.interface:type_name -> arca.network.Interface
 	12, // 8: arca.network.AttachContainerRequest.ports:type_name -> arca.network.PublishedPort
 	13, // 9: arca.network.AttachContainerRequest.bandwidth:type_name -> arca.network.Bandwidth
-	47, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
-	48, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
+	48, // 10: arca.network.AttachContainerRequest.labels:type_name -> arca.network.AttachContainerRequest.LabelsEntry
+	49, // 11: arca.network.AttachContainerRequest.annotations:type_name -> arca.network.AttachContainerRequest.AnnotationsEntry
 	14, // 12: arca.network.Bandwidth.ingress:type_name -> arca.network.BandwidthLimit
 	14, // 13: arca.network.Bandwidth.egress:type_name -> arca.network.BandwidthLimit
 	17, // 14: arca.network.UpdateContainerRequest.aliases:type_name -> arca.network.Aliases
-	18, // 15: arca.network.UpdateContainerRequest.ports:type_name -> arca.network.PublishedPorts
-	49, // 16: arca.network.UpdateContainerRequest.annotations:type_name -> arca.network.UpdateContainerRequest.AnnotationsEntry
-	12, // 17: arca.network.PublishedPorts.ports:type_name -> arca.network.PublishedPort
-	23, // 18: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
-	3,  // 19: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
-	50, // 20: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
-	24, // 21: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
-	51, // 22: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
-	59, // 23: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
-	4,  // 24: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
-	5,  // 25: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
-	27, // 26: arca.network.BridgeInfo.attachments:type_name -> arca.network.ContainerNetwork
-	59, // 27: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
-	27, // 28: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
-	11, // 29: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
-	52, // 30: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
-	24, // 31: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
-	53, // 32: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
-	59, // 33: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
-	12, // 34: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
-	13, // 35: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
-	29, // 36: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
-	54, // 37: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
-	30, // 38: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
-	31, // 39: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
-	55, // 40: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
-	32, // 41: arca.network.PolicyPeer.selector:type_name -> arca.network.LabelSelector
-	56, // 42: arca.network.LabelSelector.match_labels:type_name -> arca.network.LabelSelector.MatchLabelsEntry
-	33, // 43: arca.network.LabelSelector.match_expressions:type_name -> arca.network.LabelExpression
-	0,  // 44: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
-	59, // 45: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
-	37, // 46: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
-	0,  // 47: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
-	59, // 48: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
-	59, // 49: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
-	60, // 50: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
-	59, // 51: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
-	2,  // 52: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
-	10, // 53: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
-	28, // 54: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
-	40, // 55: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
-	40, // 56: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
-	40, // 57: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
-	41, // 58: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
-	1,  // 59: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
-	23, // 60: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
-	27, // 61: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
-	44, // 62: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
-	57, // 63: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
-	24, // 64: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
-	32, // 65: arca.network.PolicyInfo.selector:type_name -> arca.network.LabelSelector
-	29, // 66: arca.network.PolicyInfo.ingress:type_name -> arca.network.NetworkPolicyRule
-	29, // 67: arca.network.PolicyInfo.egress:type_name -> arca.network.NetworkPolicyRule
-	58, // 68: arca.network.PolicyInfo.annotations:type_name -> arca.network.PolicyInfo.AnnotationsEntry
-	2,  // 69: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
-	8,  // 70: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
-	10, // 71: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
-	16, // 72: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
-	19, // 73: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
-	21, // 74: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
-	28, // 75: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
-	35, // 76: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
-	25, // 77: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
-	38, // 78: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
-	42, // 79: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
-	7,  // 80: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
-	9,  // 81: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
-	15, // 82: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
-	15, // 83: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
-	20, // 84: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
-	22, // 85: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
-	34, // 86: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
-	36, // 87: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
-	26, // 88: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
-	39, // 89: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
-	43, // 90: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
-	80, // [80:91] is the sub-list for method output_type
-	69, // [69:80] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	19, // 15: arca.network.UpdateContainerRequest.ports:type_name -> arca.network.PublishedPorts
+	50, // 16: arca.network.UpdateContainerRequest.annotations:type_name -> arca.network.UpdateContainerRequest.AnnotationsEntry
+	18, // 17: arca.network.UpdateContainerRequest.link_local_addresses:type_name -> arca.network.LinkLocalAddresses
+	12, // 18: arca.network.PublishedPorts.ports:type_name -> arca.network.PublishedPort
+	24, // 19: arca.network.ListBridgesResponse.bridges:type_name -> arca.network.BridgeInfo
+	3,  // 20: arca.network.BridgeInfo.subnets:type_name -> arca.network.Subnet
+	51, // 21: arca.network.BridgeInfo.labels:type_name -> arca.network.BridgeInfo.LabelsEntry
+	25, // 22: arca.network.BridgeInfo.conditions:type_name -> arca.network.Condition
+	52, // 23: arca.network.BridgeInfo.annotations:type_name -> arca.network.BridgeInfo.AnnotationsEntry
+	60, // 24: arca.network.BridgeInfo.created:type_name -> google.protobuf.Timestamp
+	4,  // 25: arca.network.BridgeInfo.dns:type_name -> arca.network.NetworkDNS
+	5,  // 26: arca.network.BridgeInfo.dhcp:type_name -> arca.network.NetworkDHCP
+	28, // 27: arca.network.BridgeInfo.attachments:type_name -> arca.network.ContainerNetwork
+	60, // 28: arca.network.Condition.since:type_name -> google.protobuf.Timestamp
+	28, // 29: arca.network.GetContainerNetworksResponse.networks:type_name -> arca.network.ContainerNetwork
+	11, // 30: arca.network.ContainerNetwork.interface:type_name -> arca.network.Interface
+	53, // 31: arca.network.ContainerNetwork.labels:type_name -> arca.network.ContainerNetwork.LabelsEntry
+	25, // 32: arca.network.ContainerNetwork.conditions:type_name -> arca.network.Condition
+	54, // 33: arca.network.ContainerNetwork.annotations:type_name -> arca.network.ContainerNetwork.AnnotationsEntry
+	60, // 34: arca.network.ContainerNetwork.created:type_name -> google.protobuf.Timestamp
+	12, // 35: arca.network.ContainerNetwork.ports:type_name -> arca.network.PublishedPort
+	13, // 36: arca.network.ContainerNetwork.bandwidth:type_name -> arca.network.Bandwidth
+	30, // 37: arca.network.SetNetworkPolicyRequest.rules:type_name -> arca.network.NetworkPolicyRule
+	55, // 38: arca.network.SetNetworkPolicyRequest.labels:type_name -> arca.network.SetNetworkPolicyRequest.LabelsEntry
+	31, // 39: arca.network.NetworkPolicyRule.ports:type_name -> arca.network.PortRange
+	32, // 40: arca.network.NetworkPolicyRule.peers:type_name -> arca.network.PolicyPeer
+	56, // 41: arca.network.PolicyPeer.labels:type_name -> arca.network.PolicyPeer.LabelsEntry
+	33, // 42: arca.network.PolicyPeer.selector:type_name -> arca.network.LabelSelector
+	57, // 43: arca.network.LabelSelector.match_labels:type_name -> arca.network.LabelSelector.MatchLabelsEntry
+	34, // 44: arca.network.LabelSelector.match_expressions:type_name -> arca.network.LabelExpression
+	0,  // 45: arca.network.GetHealthResponse.state:type_name -> arca.network.HealthState
+	60, // 46: arca.network.GetHealthResponse.since:type_name -> google.protobuf.Timestamp
+	38, // 47: arca.network.GetHealthResponse.components:type_name -> arca.network.ComponentHealth
+	0,  // 48: arca.network.ComponentHealth.state:type_name -> arca.network.HealthState
+	60, // 49: arca.network.ComponentHealth.since:type_name -> google.protobuf.Timestamp
+	60, // 50: arca.network.ComponentHealth.measured:type_name -> google.protobuf.Timestamp
+	61, // 51: arca.network.ComponentHealth.round_trip:type_name -> google.protobuf.Duration
+	60, // 52: arca.network.ComponentHealth.last_error_time:type_name -> google.protobuf.Timestamp
+	2,  // 53: arca.network.SyncRequest.networks:type_name -> arca.network.CreateBridgeRequest
+	10, // 54: arca.network.SyncRequest.attachments:type_name -> arca.network.AttachContainerRequest
+	29, // 55: arca.network.SyncRequest.policies:type_name -> arca.network.SetNetworkPolicyRequest
+	41, // 56: arca.network.SyncResponse.networks:type_name -> arca.network.SyncCounts
+	41, // 57: arca.network.SyncResponse.attachments:type_name -> arca.network.SyncCounts
+	41, // 58: arca.network.SyncResponse.policies:type_name -> arca.network.SyncCounts
+	42, // 59: arca.network.SyncResponse.errors:type_name -> arca.network.SyncError
+	1,  // 60: arca.network.WatchEvent.type:type_name -> arca.network.WatchEvent.Type
+	24, // 61: arca.network.WatchEvent.network:type_name -> arca.network.BridgeInfo
+	28, // 62: arca.network.WatchEvent.attachment:type_name -> arca.network.ContainerNetwork
+	45, // 63: arca.network.WatchEvent.policy:type_name -> arca.network.PolicyInfo
+	58, // 64: arca.network.PolicyInfo.labels:type_name -> arca.network.PolicyInfo.LabelsEntry
+	25, // 65: arca.network.PolicyInfo.conditions:type_name -> arca.network.Condition
+	33, // 66: arca.network.PolicyInfo.selector:type_name -> arca.network.LabelSelector
+	30, // 67: arca.network.PolicyInfo.ingress:type_name -> arca.network.NetworkPolicyRule
+	30, // 68: arca.network.PolicyInfo.egress:type_name -> arca.network.NetworkPolicyRule
+	59, // 69: arca.network.PolicyInfo.annotations:type_name -> arca.network.PolicyInfo.AnnotationsEntry
+	2,  // 70: arca.network.NetworkControl.CreateBridge:input_type -> arca.network.CreateBridgeRequest
+	8,  // 71: arca.network.NetworkControl.DeleteBridge:input_type -> arca.network.DeleteBridgeRequest
+	10, // 72: arca.network.NetworkControl.AttachContainer:input_type -> arca.network.AttachContainerRequest
+	16, // 73: arca.network.NetworkControl.UpdateContainer:input_type -> arca.network.UpdateContainerRequest
+	20, // 74: arca.network.NetworkControl.DetachContainer:input_type -> arca.network.DetachContainerRequest
+	22, // 75: arca.network.NetworkControl.ListBridges:input_type -> arca.network.ListBridgesRequest
+	29, // 76: arca.network.NetworkControl.SetNetworkPolicy:input_type -> arca.network.SetNetworkPolicyRequest
+	36, // 77: arca.network.NetworkControl.GetHealth:input_type -> arca.network.GetHealthRequest
+	26, // 78: arca.network.NetworkControl.GetContainerNetworks:input_type -> arca.network.GetContainerNetworksRequest
+	39, // 79: arca.network.NetworkControl.Sync:input_type -> arca.network.SyncRequest
+	43, // 80: arca.network.NetworkControl.Watch:input_type -> arca.network.WatchRequest
+	7,  // 81: arca.network.NetworkControl.CreateBridge:output_type -> arca.network.CreateBridgeResponse
+	9,  // 82: arca.network.NetworkControl.DeleteBridge:output_type -> arca.network.DeleteBridgeResponse
+	15, // 83: arca.network.NetworkControl.AttachContainer:output_type -> arca.network.AttachContainerResponse
+	15, // 84: arca.network.NetworkControl.UpdateContainer:output_type -> arca.network.AttachContainerResponse
+	21, // 85: arca.network.NetworkControl.DetachContainer:output_type -> arca.network.DetachContainerResponse
+	23, // 86: arca.network.NetworkControl.ListBridges:output_type -> arca.network.ListBridgesResponse
+	35, // 87: arca.network.NetworkControl.SetNetworkPolicy:output_type -> arca.network.SetNetworkPolicyResponse
+	37, // 88: arca.network.NetworkControl.GetHealth:output_type -> arca.network.GetHealthResponse
+	27, // 89: arca.network.NetworkControl.GetContainerNetworks:output_type -> arca.network.GetContainerNetworksResponse
+	40, // 90: arca.network.NetworkControl.Sync:output_type -> arca.network.SyncResponse
+	44, // 91: arca.network.NetworkControl.Watch:output_type -> arca.network.WatchEvent
+	81, // [81:92] is the sub-list for method output_type
+	70, // [70:81] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_api_control_network_proto_init() }
@@ -4288,8 +4366,8 @@ func file_api_control_network_proto_init() {
 	file_api_control_network_proto_msgTypes[2].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[8].OneofWrappers = []any{}
 	file_api_control_network_proto_msgTypes[14].OneofWrappers = []any{}
-	file_api_control_network_proto_msgTypes[25].OneofWrappers = []any{}
-	file_api_control_network_proto_msgTypes[41].OneofWrappers = []any{
+	file_api_control_network_proto_msgTypes[26].OneofWrappers = []any{}
+	file_api_control_network_proto_msgTypes[42].OneofWrappers = []any{
 		(*WatchEvent_Network)(nil),
 		(*WatchEvent_Attachment)(nil),
 		(*WatchEvent_Policy)(nil),
@@ -4300,7 +4378,7 @@ func file_api_control_network_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_api_control_network_proto_rawDesc), len(file_api_control_network_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

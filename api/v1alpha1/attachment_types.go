@@ -39,6 +39,22 @@ type AttachmentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.all(a, isIP(a))",message="must hold IP addresses without a prefix length, for example 10.88.0.10"
 	Addresses []string `json:"addresses,omitempty"`
 
+	// linkLocalAddresses are further addresses of the container's interface, by
+	// which it is reached from its own network alone: IPv4 of 169.254.0.0/16, which
+	// it gets with that range, and IPv6 of fe80::/10, with a range of 64 bits. They
+	// are what Docker has as LinkLocalIPs in EndpointIPAMConfig (--link-local-ip).
+	// Each belongs to one attachment of a network. Type Veth and Internal get them
+	// on their interface; on others whoever made it puts them there.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MaxLength=39
+	// +kubebuilder:validation:XValidation:rule="self.all(a, isIP(a))",message="must hold IP addresses without a prefix length, for example 169.254.8.8 or fe80::8"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !isIP(a) || ip(a).isLinkLocalUnicast())",message="must hold link-local addresses alone: of 169.254.0.0/16 or fe80::/10"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, a != '169.254.0.0' && a != '169.254.255.255')",message="must not hold 169.254.0.0 or 169.254.255.255, the network and broadcast address of their range"
+	// +kubebuilder:validation:XValidation:rule="!self.all(a, isIP(a)) || self.all(a, self.exists_one(b, ip(a) == ip(b)))",message="must not hold an address twice"
+	LinkLocalAddresses []string `json:"linkLocalAddresses,omitempty"`
+
 	// mac is a static MAC address. Default: one derived from the object's UID.
 	// +optional
 	// +kubebuilder:validation:MaxLength=17
@@ -256,6 +272,11 @@ type AttachmentStatus struct {
 	// +optional
 	// +listType=atomic
 	Addresses []string `json:"addresses,omitempty"`
+	// linkLocalAddresses in force, with their prefix length, for example
+	// 169.254.8.8/16.
+	// +optional
+	// +listType=atomic
+	LinkLocalAddresses []string `json:"linkLocalAddresses,omitempty"`
 	// gateways of the network, one for each address.
 	// +optional
 	// +listType=atomic

@@ -80,6 +80,11 @@ func (in *AttachmentSpec) DeepCopyInto(out *AttachmentSpec) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.LinkLocalAddresses != nil {
+		in, out := &in.LinkLocalAddresses, &out.LinkLocalAddresses
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	in.Interface.DeepCopyInto(&out.Interface)
 	if in.Ports != nil {
 		in, out := &in.Ports, &out.Ports
@@ -120,6 +125,11 @@ func (in *AttachmentStatus) DeepCopyInto(out *AttachmentStatus) {
 	}
 	if in.Addresses != nil {
 		in, out := &in.Addresses, &out.Addresses
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
+	if in.LinkLocalAddresses != nil {
+		in, out := &in.LinkLocalAddresses, &out.LinkLocalAddresses
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
