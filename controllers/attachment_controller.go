@@ -165,6 +165,9 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return settle(ctrl.Result{}, err)
 	}
 	r.fresh.forget(a.Name)
+	if left := linkLocalsLeft(before, a); len(left) > 0 {
+		r.Trigger.Enqueue(r.Book.AlsoHold(left)...)
+	}
 	return settle(ctrl.Result{RequeueAfter: again}, syncErr)
 }
 

@@ -24,13 +24,15 @@ type attachmentEntry struct {
 	network   string
 	addresses []netip.Prefix
 	gateways  []netip.Addr
-	mac       net.HardwareAddr
-	returns   []netip.Prefix // addresses to have again, see networkEntry.left
-	members   []string       // keys in networkEntry.members
-	place     string         // key in Book.interfaces
-	node      string
-	ports     []publication
-	published []v1alpha1.PublishedPort
+	// linkLocals are what it asks for.
+	linkLocals []netip.Prefix
+	mac        net.HardwareAddr
+	returns    []netip.Prefix // addresses to have again, see networkEntry.left
+	members    []string       // keys in networkEntry.members
+	place      string         // key in Book.interfaces
+	node       string
+	ports      []publication
+	published  []v1alpha1.PublishedPort
 }
 
 // apply writes what was granted to the status in memory.
@@ -38,6 +40,10 @@ func (e *attachmentEntry) apply(a *v1alpha1.Attachment, n *v1alpha1.Network) {
 	a.Status.Addresses = a.Status.Addresses[:0:0]
 	for _, p := range e.addresses {
 		a.Status.Addresses = append(a.Status.Addresses, p.String())
+	}
+	a.Status.LinkLocalAddresses = a.Status.LinkLocalAddresses[:0:0]
+	for _, p := range e.linkLocals {
+		a.Status.LinkLocalAddresses = append(a.Status.LinkLocalAddresses, p.String())
 	}
 	a.Status.Gateways = a.Status.Gateways[:0:0]
 	for _, g := range e.gateways {
@@ -127,7 +133,11 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 		return nil, why
 	}
 	grant.mac = mac
-	if why := claimAddresses(a, e, old, grant); why != nil {
+	why = checkLinkLocals(a, e, grant)
+	if why == nil {
+		why = claimAddresses(a, e, old, grant)
+	}
+	if why != nil {
 		if old != nil {
 			_ = e.macs.Claim(a.Name, old.mac)
 			restoreAddresses(a.Name, e, old)
@@ -141,6 +151,7 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 	for _, m := range grant.members {
 		e.members[m] = a.Name
 	}
+	e.enterLinkLocals(a.Name, grant)
 	if grant.place != "" {
 		b.interfaces[grant.place] = a.Name
 	}
@@ -220,6 +231,7 @@ func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
 		mac = e.macs.Allocate(a.Name, string(a.UID))
 	}
 	entry.mac, entry.returns = mac, returning(a, entry.addresses)
+	restoreLinkLocals(a, e, entry)
 	for _, m := range entry.members {
 		if _, taken := e.members[m]; !taken {
 			e.members[m] = a.Name
@@ -248,6 +260,7 @@ func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
 	}
 	e := b.networks[entry.network]
 	b.dropAttachment(name)
+	waiting = b.alsoHold(entry.linkLocals)
 	if e != nil {
 		delete(e.refused, name)
 		for w := range e.refused {
@@ -317,4 +330,5 @@ func (b *Book) unname(attachment string, entry *attachmentEntry, e *networkEntry
 			delete(e.members, m)
 		}
 	}
+	e.leaveLinkLocals(attachment, entry)
 }

@@ -27,9 +27,11 @@ type networkEntry struct {
 	// internal networks publish no ports.
 	internal bool
 
-	holders map[string]*attachmentEntry     // by attachment
-	members map[string]string               // container id or name → attachment
-	refused map[string]*v1alpha1.Attachment // attachments that wait
+	holders map[string]*attachmentEntry // by attachment
+	members map[string]string           // container id or name → attachment
+	// linkLocals are link-local addresses, also those that MAC addresses make → attachment
+	linkLocals map[netip.Addr]string
+	refused    map[string]*v1alpha1.Attachment // attachments that wait
 	// left are addresses that attachments had which are gone, by the MAC address that
 	// they asked for: who comes back with it gets them again where they are free.
 	left map[string][]netip.Prefix
@@ -132,14 +134,15 @@ func (b *Book) overlap(network string, cidr netip.Prefix) *Refusal {
 // holders keep what they have.
 func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Subnet, old *networkEntry) *Refusal {
 	e := &networkEntry{
-		uid:      string(n.UID),
-		internal: n.Spec.Internal,
-		want:     slices.Clone(want),
-		macs:     ipam.NewMACTable(),
-		holders:  map[string]*attachmentEntry{},
-		members:  map[string]string{},
-		refused:  map[string]*v1alpha1.Attachment{},
-		left:     map[string][]netip.Prefix{},
+		uid:        string(n.UID),
+		internal:   n.Spec.Internal,
+		want:       slices.Clone(want),
+		macs:       ipam.NewMACTable(),
+		holders:    map[string]*attachmentEntry{},
+		members:    map[string]string{},
+		linkLocals: map[netip.Addr]string{topology.LinkLocal(topology.RouterMAC(n.Name)): routerHolder},
+		refused:    map[string]*v1alpha1.Attachment{},
+		left:       map[string][]netip.Prefix{},
 	}
 	if old != nil {
 		e.left = old.left
@@ -155,6 +158,7 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 	_ = e.macs.Claim(routerHolder, topology.RouterMAC(n.Name))
 	if old != nil {
 		e.name, e.macs, e.holders, e.members, e.refused = old.name, old.macs, old.holders, old.members, old.refused
+		e.linkLocals = old.linkLocals
 		for _, s := range old.subnets {
 			b.subnets.Remove(netip.MustParsePrefix(s.CIDR))
 		}

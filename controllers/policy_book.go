@@ -154,13 +154,18 @@ func (b *PolicyBook) Place(a *v1alpha1.Attachment, network *v1alpha1.Network) Pl
 // endpointAddresses are all addresses that port security lets an endpoint use.
 func endpointAddresses(a *v1alpha1.Attachment) []string {
 	var out []string
-	for _, s := range a.Status.Addresses {
+	add := func(address netip.Addr) {
+		if s := address.String(); !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, s := range slices.Concat(a.Status.Addresses, a.Status.LinkLocalAddresses) {
 		if p, err := netip.ParsePrefix(s); err == nil {
-			out = append(out, p.Addr().String())
+			add(p.Addr())
 		}
 	}
 	if mac, err := net.ParseMAC(a.Status.MAC); err == nil {
-		out = append(out, topology.LinkLocal(mac).String())
+		add(topology.LinkLocal(mac))
 	}
 	return out
 }

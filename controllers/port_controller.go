@@ -83,6 +83,7 @@ func portInputChanged() predicate.Predicate {
 		now, ok2 := e.ObjectNew.(*v1alpha1.Attachment)
 		return !ok1 || !ok2 || changed(e) ||
 			!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
+			!slices.Equal(before.Status.LinkLocalAddresses, now.Status.LinkLocalAddresses) ||
 			!slices.Equal(before.Status.Gateways, now.Status.Gateways) ||
 			before.Status.MAC != now.Status.MAC || before.Status.MTU != now.Status.MTU ||
 			before.Status.RouteMetric != now.Status.RouteMetric ||

@@ -57,6 +57,13 @@ func portOf(a *v1alpha1.Attachment) (vnet.Port, error) {
 		}
 		p.Addresses = append(p.Addresses, prefix)
 	}
+	for i, s := range a.Status.LinkLocalAddresses {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			return p, fmt.Errorf("attachment %s: status.linkLocalAddresses[%d]: %w", a.Name, i, err)
+		}
+		p.Addresses = append(p.Addresses, prefix)
+	}
 	if a.Spec.Interface.Type != v1alpha1.InterfaceVeth {
 		// Only a container's own namespace gets a default route: the host's is
 		// not ours.

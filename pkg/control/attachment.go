@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,8 @@ func attachmentOf(r *controlpb.AttachContainerRequest) (*v1alpha1.Attachment, fi
 			Node:          r.GetNode(),
 			MAC:           r.GetMac(),
 			RoutePriority: r.RoutePriority,
+
+			LinkLocalAddresses: r.GetLinkLocalAddresses(),
 		},
 	}
 	a.Name = attachmentName(r.GetContainerId(), r.GetNetworkId())
@@ -164,6 +167,8 @@ func containerNetwork(a *v1alpha1.Attachment) *controlpb.ContainerNetwork {
 		Node:            a.Spec.Node,
 		StaticAddresses: a.Spec.Addresses,
 		StaticMac:       a.Spec.MAC,
+
+		LinkLocalAddresses: a.Spec.LinkLocalAddresses,
 	}
 	for _, p := range a.Spec.Ports {
 		c.Ports = append(c.Ports, &controlpb.PublishedPort{
@@ -197,6 +202,7 @@ func effectiveAttachment(a *v1alpha1.Attachment) *v1alpha1.AttachmentSpec {
 	for i := range e.Addresses {
 		e.Addresses[i] = canonicalAddress(e.Addresses[i])
 	}
+	canonicalLinkLocals(e)
 	e.MAC = canonicalMAC(cmp.Or(e.MAC, a.Status.MAC))
 	completePorts(e.Ports)
 	if e.Interface.Type == v1alpha1.InterfaceVeth {
@@ -212,6 +218,14 @@ func canonicalAddress(s string) string {
 		return a.String()
 	}
 	return s
+}
+
+// canonicalLinkLocals spells link-local addresses, whose order means nothing, in one way.
+func canonicalLinkLocals(s *v1alpha1.AttachmentSpec) {
+	for i := range s.LinkLocalAddresses {
+		s.LinkLocalAddresses[i] = canonicalAddress(s.LinkLocalAddresses[i])
+	}
+	slices.Sort(s.LinkLocalAddresses)
 }
 
 func canonicalMAC(s string) string {

@@ -57,6 +57,7 @@ func compareNetwork(want *v1alpha1.Network, r *controlpb.CreateBridgeRequest, ha
 func compareAttachment(want, have *v1alpha1.Attachment, fields fieldMap) []violation {
 	w, e := want.Spec.DeepCopy(), effectiveAttachment(have)
 	w.MAC = canonicalMAC(w.MAC)
+	canonicalLinkLocals(w)
 	completePorts(w.Ports)
 	var out []violation
 	// One address may be asked for where there are two; their order means nothing.

@@ -87,6 +87,9 @@ func updated(before *v1alpha1.Attachment, r *controlpb.UpdateContainerRequest) *
 	if r.Aliases != nil {
 		a.Spec.Container.Aliases = r.GetAliases().GetAliases()
 	}
+	if r.LinkLocalAddresses != nil {
+		a.Spec.LinkLocalAddresses = r.GetLinkLocalAddresses().GetAddresses()
+	}
 	if r.Ports != nil {
 		a.Spec.Ports = portsOf(r.GetPorts().GetPorts())
 	}

@@ -109,14 +109,10 @@ func checkEndpoint(n *dockerNetwork, e *network.EndpointSettings) error {
 	if len(errs) > 0 {
 		return badRequest("invalid endpoint settings:\n%s", joinErrors(errs))
 	}
-	// What the engine does, and an attachment of ours cannot.
 	for _, a := range ipam.LinkLocalIPs {
 		if !a.IsLinkLocalUnicast() {
 			return badRequest("invalid link local IP address: %s", a)
 		}
-	}
-	if len(ipam.LinkLocalIPs) > 0 {
-		return badRequest("link-local addresses %s: not supported; the interface has one of its own", ipam.LinkLocalIPs)
 	}
 	if _, ok := e.DriverOpts[optionSysctls]; ok {
 		return badRequest("%s: not supported", optionSysctls)
@@ -136,6 +132,9 @@ func attachmentRequest(n *dockerNetwork, c Container, e *network.EndpointSetting
 			if a.IsValid() {
 				r.Addresses = append(r.Addresses, a.String())
 			}
+		}
+		for _, a := range e.IPAMConfig.LinkLocalIPs {
+			r.LinkLocalAddresses = append(r.LinkLocalAddresses, a.Unmap().String())
 		}
 	}
 	if e.GwPriority != 0 {

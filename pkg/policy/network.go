@@ -44,14 +44,17 @@ func NetworkOf(n *v1alpha1.Network) (Network, error) {
 	return out, nil
 }
 
-// linkLocal is where endpoints of one network reach each other by IPv6,
+// linkLocal4 and linkLocal6 are where endpoints of one network reach each other,
 // whatever its subnets are.
-var linkLocal = netip.MustParsePrefix("fe80::/10")
+var (
+	linkLocal4 = netip.MustParsePrefix(topology.LinkLocal4)
+	linkLocal6 = netip.MustParsePrefix(topology.LinkLocal6)
+)
 
 // endpoints are the addresses that the network's endpoints have, as seen on
 // its own switch. Port security lets no endpoint use another's.
 func (n Network) endpoints() addresses {
-	return addressesOf(append([]netip.Prefix{linkLocal}, n.Subnets...)...)
+	return addressesOf(append([]netip.Prefix{linkLocal4, linkLocal6}, n.Subnets...)...)
 }
 
 // routed are the addresses of the network's endpoints seen from elsewhere.

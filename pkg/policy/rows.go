@@ -134,7 +134,7 @@ func (c *compiler) base(n Network) {
 		{"router", toPort, priorityRouter, "eth.dst == " + n.routerMAC().String(), stateless},
 		{"services", fromPort, priorityServices,
 			"((" + match(n.endpoints(), n.gateways(false), "", nil) + ") && (udp.dst == {53, 67} || tcp.dst == 53)) || " +
-				"(" + match(addressesOf(linkLocal), dhcp6Servers, v1alpha1.PolicyUDP, []v1alpha1.PortRange{{Port: dhcp6Port}}) + ")", allow},
+				"(" + match(addressesOf(linkLocal6), dhcp6Servers, v1alpha1.PolicyUDP, []v1alpha1.PortRange{{Port: dhcp6Port}}) + ")", allow},
 		{"dhcp", toPort, priorityServices,
 			"(" + match(n.gateways(true), n.endpoints(), "", nil) + ") && udp.src == {67, 547} && udp.dst == {68, 546}", allow},
 		{"network", fromPort, priorityNetwork, match(n.endpoints(), n.endpoints(), "", nil), allow},

@@ -60,12 +60,15 @@ func networkACLs(n *v1alpha1.Network) []ovnsync.Row {
 
 // separation returns the matches for what a network's gateways send, and for
 // what its endpoints send to each other. Whatever its subnets are, endpoints
-// have IPv6 link-local addresses.
+// have IPv6 link-local addresses, and may have those of IPv4.
 func separation(n *v1alpha1.Network) (fromGateway, within string) {
 	families := []struct {
 		name                string
 		gateways, endpoints []string
-	}{{name: "ip4"}, {name: "ip6", gateways: []string{LinkLocal(RouterMAC(n.Name)).String()}, endpoints: []string{"fe80::/10"}}}
+	}{
+		{name: "ip4", endpoints: []string{LinkLocal4}},
+		{name: "ip6", gateways: []string{LinkLocal(RouterMAC(n.Name)).String()}, endpoints: []string{LinkLocal6}},
+	}
 	for _, s := range n.Status.Subnets {
 		f := &families[0]
 		if strings.Contains(s.CIDR, ":") {
@@ -75,11 +78,10 @@ func separation(n *v1alpha1.Network) (fromGateway, within string) {
 	}
 	var from, both []string
 	for _, f := range families {
-		if len(f.endpoints) == 0 {
-			continue
-		}
 		set := "{" + strings.Join(f.endpoints, ", ") + "}"
-		from = append(from, f.name+".src == {"+strings.Join(f.gateways, ", ")+"}")
+		if len(f.gateways) > 0 {
+			from = append(from, f.name+".src == {"+strings.Join(f.gateways, ", ")+"}")
+		}
 		both = append(both, "("+f.name+".src == "+set+" && "+f.name+".dst == "+set+")")
 	}
 	return strings.Join(from, " || "), strings.Join(both, " || ")

@@ -22,7 +22,9 @@ func AttachmentOwner(a *v1alpha1.Attachment) ovnsync.Owner {
 // are in its status: one port, on the network's switch and in its port group,
 // which is the first of them, and its limits.
 // Port security lets only its own MAC and IP addresses in; OVN adds the IPv6
-// link-local address of the MAC by itself.
+// link-local address of the MAC by itself. Link-local addresses that were asked
+// for are there alone: OVN would answer for others, and make a flow of each on
+// the router, which never sends there.
 func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	if a.Status.MAC == "" || len(a.Status.Addresses) == 0 {
 		return nil, fmt.Errorf("attachment %s: status.mac or status.addresses is empty", a.Name)
@@ -36,12 +38,19 @@ func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, err
 		parts = append(parts, p.Addr().String())
 	}
 	addresses := strings.Join(parts, " ")
+	for i, s := range a.Status.LinkLocalAddresses {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("attachment %s: status.linkLocalAddresses[%d]: %w", a.Name, i, err)
+		}
+		parts = append(parts, p.Addr().String())
+	}
 	port := ovnsync.Row{
 		ID: portID(a.UID),
 		Model: &nbdb.LogicalSwitchPort{
 			Name:         PortName(a.UID),
 			Addresses:    []string{addresses},
-			PortSecurity: []string{addresses},
+			PortSecurity: []string{strings.Join(parts, " ")},
 		},
 		Columns:    []string{"name", "type", "addresses", "port_security"},
 		References: dhcpReferences(n),

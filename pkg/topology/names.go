@@ -43,6 +43,11 @@ const (
 	// UplinkAddress6 is the host's IPv6 address on the join switch.
 	UplinkAddress6 = "fdac:a64e:20d3:6440::2/64"
 
+	// LinkLocal4 and LinkLocal6 are the ranges by which endpoints of one network
+	// reach each other, whatever its subnets are.
+	LinkLocal4 = "169.254.0.0/16"
+	LinkLocal6 = "fe80::/10"
+
 	// AddressSetSubnets4 and AddressSetSubnets6 hold the subnets of all networks.
 	AddressSetSubnets4 = "arca_subnets4"
 	AddressSetSubnets6 = "arca_subnets6"
@@ -120,8 +125,8 @@ func RouterMAC(network string) net.HardwareAddr {
 	return systemMAC(fmt.Sprintf("router/%s", network))
 }
 
-// LinkLocal is the IPv6 link-local address that belongs to a MAC address, the
-// only one that port security lets an endpoint use.
+// LinkLocal is the IPv6 link-local address that belongs to a MAC address, which
+// port security lets an endpoint use without being told.
 func LinkLocal(mac net.HardwareAddr) netip.Addr {
 	return netip.AddrFrom16([16]byte{
 		0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],

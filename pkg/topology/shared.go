@@ -24,6 +24,9 @@ const (
 	priorityIsolation = 1000
 	// RouterPriorityOpening is for what policies open between networks.
 	RouterPriorityOpening = 2000
+	// priorityLinkLocal keeps link-local addresses on their network, above all that
+	// opens (RFC 3927, 7): port security lets endpoints send from those they have.
+	priorityLinkLocal = 31000
 	// priorityInternal keeps internal networks in, whatever a rule of a person
 	// opens. The host's answers to its own questions come back.
 	priorityInternal = 29000
@@ -94,6 +97,7 @@ func Shared() []ovnsync.Row {
 	}
 	// Of the join range nothing but the uplink is anybody's.
 	return append(rows,
+		RouterPolicy("link-local-ip4", priorityLinkLocal, "ip4.src == "+LinkLocal4, nbdb.LogicalRouterPolicyActionDrop),
 		RouterPolicy("host-ip4", priorityIsolation,
 			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
 		RouterPolicy("host-ip6", priorityIsolation,

@@ -87,6 +87,8 @@ func ourAddr(p netip.Prefix) addr {
 	a := addr{prefix: p, proto: originProto}
 	if p.Addr().Is6() {
 		a.flags = unix.IFA_F_NODAD
+	} else if p.Addr().IsLinkLocalUnicast() {
+		a.scope = unix.RT_SCOPE_LINK // never the source of what is sent further
 	}
 	return a
 }

@@ -45,7 +45,8 @@ type Port struct {
 	InnerName string
 	// MAC is the address of the port's user.
 	MAC net.HardwareAddr
-	// Addresses are put on the inner end of a Veth or on an Internal port.
+	// Addresses are put on the inner end of a Veth or on an Internal port, those of
+	// 169.254.0.0/16 with the scope of the link.
 	Addresses []netip.Prefix
 	// Routes are added next to the addresses' own.
 	Routes []Route

@@ -55,6 +55,14 @@ func sourceRouting(link int, addrs []netip.Prefix, routes []Route) (rules []rule
 		}
 	}
 	for _, a := range addrs {
+		if a.Addr().IsLinkLocalUnicast() {
+			if a.Addr().Is4() { // of IPv6 the kernel knows by which link
+				// Each link may have that range, so the main table does not tell.
+				table = append(table, Route{Dst: a.Masked(), Table: tableOf(link)})
+				rules = append(rules, rule{From: netip.PrefixFrom(a.Addr(), 32), To: a.Masked(), Pref: prefOwn, Table: tableOf(link), ours: true})
+			}
+			continue
+		}
 		if !slices.ContainsFunc(table, func(r Route) bool { return r.Dst.Addr().Is4() == a.Addr().Is4() }) {
 			continue
 		}

@@ -16,6 +16,9 @@ const (
 	optionContainer = "network.arca.dev/container-id"
 	optionHostname  = "network.arca.dev/hostname"
 	optionAliases   = "network.arca.dev/aliases"
+	// optionLinkLocal are the link-local addresses that were asked for, which an
+	// engine keeps to itself.
+	optionLinkLocal = "network.arca.dev/link-local-addresses"
 	// optionNames are names that the engine gives the container besides.
 	optionNames = "network.arca.dev/names"
 	// optionMAC is the MAC address that was asked for. The engine keeps it, but
@@ -30,7 +33,7 @@ const (
 	resolverGateway = "gateway"
 )
 
-var ownOptions = []string{optionContainer, optionHostname, optionAliases, optionNames, optionMAC, optionNameServer, optionResolver}
+var ownOptions = []string{optionContainer, optionHostname, optionAliases, optionLinkLocal, optionNames, optionMAC, optionNameServer, optionResolver}
 
 // creation is a request to create a container.
 type creation struct {
@@ -240,6 +243,7 @@ func tell(settings object, c containerState, asksGateway bool) object {
 		optionHostname:  c.Name,
 		optionNames:     c.hostname(),
 		optionAliases:   strings.Join(settings.texts("Aliases"), ","),
+		optionLinkLocal: strings.Join(settings.part("IPAMConfig").texts("LinkLocalIPs"), ","),
 		optionResolver:  resolver,
 	} {
 		options.put(option, value)

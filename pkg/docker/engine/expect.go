@@ -20,6 +20,7 @@ type Endpoint struct {
 	MTU       int
 	MAC       net.HardwareAddr
 	Addresses []netip.Addr // those that were asked for
+	LinkLocal []netip.Addr
 	// Name and Aliases are those of the container.
 	Name    string
 	Aliases []string
@@ -92,13 +93,17 @@ func expected(n Network, settings object) (p Endpoint, ok bool) {
 		return p, false
 	}
 	p.Network, p.MTU = n.Object, n.MTU
-	var asked struct{ IPv4Address, IPv6Address string }
+	var asked struct {
+		IPv4Address, IPv6Address string
+		LinkLocalIPs             []netip.Addr
+	}
 	_ = json.Unmarshal(settings.get("IPAMConfig"), &asked) // what cannot be read is the engine's to refuse
 	for _, s := range []string{asked.IPv4Address, asked.IPv6Address} {
 		if a, err := netip.ParseAddr(s); err == nil {
 			p.Addresses = append(p.Addresses, a)
 		}
 	}
+	p.LinkLocal = asked.LinkLocalIPs
 	options := settings.options()
 	p.Name = options.text(optionHostname)
 	if aliases := options.text(optionAliases); aliases != "" {

@@ -121,6 +121,8 @@ func attachmentObject(n *controlpb.ContainerNetwork) *v1alpha1.Attachment {
 			MAC:           n.GetMacAddress(),
 			Interface:     v1alpha1.Interface{Type: v1alpha1.InterfaceType(i.GetType()), Netns: i.GetNetns(), Name: i.GetName()},
 			RoutePriority: n.RoutePriority,
+
+			LinkLocalAddresses: n.GetLinkLocalAddresses(),
 		},
 	}
 	for _, p := range n.GetPorts() {

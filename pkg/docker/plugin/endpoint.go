@@ -26,7 +26,8 @@ type endpointSpec struct {
 	chosen   bool
 	hostname string
 	aliases  []string
-	notes    notes
+	linkLocal []string
+	notes     notes
 }
 
 func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
@@ -65,9 +66,18 @@ func endpointSpecOf(r createEndpointRequest) (e endpointSpec, err error) {
 			e.notes[note] = s
 		}
 	}
-	var aliases, names string
-	if err := errors.Join(read(r.Options, OptionHostname, &e.hostname), read(r.Options, OptionAliases, &aliases), read(r.Options, OptionNames, &names)); err != nil {
+	var aliases, names, linkLocal string
+	if err := errors.Join(read(r.Options, OptionLinkLocal, &linkLocal), read(r.Options, OptionHostname, &e.hostname), read(r.Options, OptionAliases, &aliases), read(r.Options, OptionNames, &names)); err != nil {
 		return e, err
+	}
+	if linkLocal != "" {
+		for s := range strings.SplitSeq(linkLocal, ",") {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return e, fmt.Errorf("option %s: %q: it must be IP addresses with commas between them", OptionLinkLocal, s)
+			}
+			e.linkLocal = append(e.linkLocal, a.Unmap().String())
+		}
 	}
 	e.alias(aliases, func(string) bool { return true })
 	e.alias(names, func(s string) bool { return len(e.aliases) < maxAliases && canBeName(s) })
@@ -215,6 +225,9 @@ func (p *Plugin) adopt(ctx context.Context, a *attachment, endpoint string, e en
 	if e.aliases != nil {
 		r.Aliases = &controlpb.Aliases{Aliases: e.aliases}
 	}
+	if e.linkLocal != nil {
+		r.LinkLocalAddresses = &controlpb.LinkLocalAddresses{Addresses: e.linkLocal}
+	}
 	p.removals.await(ctx, a.GetNetworkId())
 	if _, err := p.control.UpdateContainer(ctx, r); err != nil {
 		return refusal(err)
@@ -223,7 +236,7 @@ func (p *Plugin) adopt(ctx context.Context, a *attachment, endpoint string, e en
 }
 
 func (p *Plugin) attachEndpoint(ctx context.Context, n network, e endpointSpec) (attachment, error) {
-	r := &controlpb.AttachContainerRequest{Annotations: p.sinceNow().with(e.notes), Hostname: e.hostname, Aliases: e.aliases}
+	r := &controlpb.AttachContainerRequest{Annotations: p.sinceNow().with(e.notes), Hostname: e.hostname, Aliases: e.aliases, LinkLocalAddresses: e.linkLocal}
 	for _, a := range e.addresses {
 		r.Addresses = append(r.Addresses, a.String())
 	}

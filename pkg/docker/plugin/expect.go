@@ -18,6 +18,7 @@ type Expected struct {
 	MTU       int // of the network
 	MAC       net.HardwareAddr
 	Addresses []netip.Addr // those that are asked for
+	LinkLocal []netip.Addr
 	Name      string
 	Aliases   []string
 }
@@ -35,6 +36,9 @@ func (p *Plugin) Expect(ctx context.Context, e Expected) error {
 	r := &controlpb.AttachContainerRequest{Annotations: p.sinceNow(), Hostname: e.Name, Aliases: e.Aliases}
 	for _, a := range e.Addresses {
 		r.Addresses = append(r.Addresses, a.String())
+	}
+	for _, a := range e.LinkLocal {
+		r.LinkLocalAddresses = append(r.LinkLocalAddresses, a.Unmap().String())
 	}
 	_, err := p.attach(ctx, network{id: e.Network, mtu: e.MTU}, e.MAC, r)
 	return err

@@ -146,6 +146,10 @@ const (
 	// network's name server answers, aliases with commas between them.
 	OptionHostname = "network.arca.dev/hostname"
 	OptionAliases  = "network.arca.dev/aliases"
+	// OptionLinkLocal is an option of an endpoint: its link-local addresses with commas
+	// between them. An engine puts those on the interface that it knows of, and tells
+	// no driver.
+	OptionLinkLocal = "network.arca.dev/link-local-addresses"
 	// OptionNames are aliases that nobody asked for: one that cannot be a name in
 	// DNS is left out.
 	OptionNames = "network.arca.dev/names"
