@@ -10,8 +10,11 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
 func TestAttachment(t *testing.T) {
@@ -43,7 +46,14 @@ func TestAttachment(t *testing.T) {
 	held := await(t, w, w.attachment(t, "held", "n", func(a *spec) {
 		a.Addresses, a.MAC = []string{"10.1.0.200"}, "02:00:00:00:00:aa"
 		a.Container = v1alpha1.Container{ID: "id-1", Name: "held"}
+		a.LinkLocalAddresses = []string{"169.254.8.8", "fe80::8"}
 	}), "programmed", programmed[*v1alpha1.Attachment])
+	if got := fmt.Sprint(held.Status.LinkLocalAddresses); got != "[169.254.8.8/16 fe80::8/64]" {
+		t.Errorf("link-local addresses %s", got)
+	}
+	if got := w.nb(t, "--bare", "--columns=port_security", "list", "Logical_Switch_Port", topology.PortName(held.UID)); strings.TrimSpace(got) != "02:00:00:00:00:aa 10.1.0.200 169.254.8.8 fe80::8" {
+		t.Errorf("port security %q", got)
+	}
 	if held.Status.Addresses[0] != "10.1.0.200/24" || held.Status.MAC != "02:00:00:00:00:aa" {
 		t.Errorf("static address and MAC: got %v, %s", held.Status.Addresses, held.Status.MAC)
 	}
@@ -54,6 +64,7 @@ func TestAttachment(t *testing.T) {
 		message string
 	}{
 		"taken":            {address("10.1.0.200"), v1alpha1.ReasonAddressInUse, "held by attachment held"},
+		"link-local-taken": {func(a *spec) { a.LinkLocalAddresses = []string{"fe80::8"} }, v1alpha1.ReasonAddressInUse, "linkLocalAddresses[0]: fe80::8 is held by attachment held"},
 		"outside":          {address("10.9.0.2"), v1alpha1.ReasonAddressNotUsable, "10.1.0.0/24"},
 		"gateway":          {address("10.1.0.1"), v1alpha1.ReasonAddressNotUsable, "gateway"},
 		"network-address":  {address("10.1.0.0"), v1alpha1.ReasonAddressNotUsable, "network address"},
@@ -81,6 +92,17 @@ func TestAttachment(t *testing.T) {
 		gone(t, w, held)
 		taken := &v1alpha1.Attachment{ObjectMeta: metav1.ObjectMeta{Name: "taken"}}
 		await(t, w, taken, "programmed", programmed[*v1alpha1.Attachment])
+		linkLocal := &v1alpha1.Attachment{ObjectMeta: metav1.ObjectMeta{Name: "link-local-taken"}}
+		await(t, w, linkLocal, "programmed", programmed[*v1alpha1.Attachment])
+		if err := w.Patch(t.Context(), linkLocal, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"linkLocalAddresses":null}}`))); err != nil {
+			t.Fatal(err)
+		}
+		await(t, w, linkLocal, "without link-local addresses", func(a *v1alpha1.Attachment) bool {
+			return programmed(a) && len(a.Status.LinkLocalAddresses) == 0
+		})
+		if got := w.nb(t, "--bare", "--columns=port_security", "list", "Logical_Switch_Port", topology.PortName(linkLocal.UID)); strings.Contains(got, "fe80") {
+			t.Errorf("port security %q", got)
+		}
 	})
 
 	t.Run("its network appears", func(t *testing.T) {
