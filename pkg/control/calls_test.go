@@ -118,12 +118,13 @@ func theSameAgain(t *testing.T, w *world) {
 		}
 	}
 	attach := tap("c", "again")
-	attach.Hostname = "c"
+	attach.Hostname, attach.LinkLocalAddresses = "c", []string{"fe80::8", "169.254.8.8"}
 	attached := w.attach(t, attach)
 	if attached.IpAddress != "10.201.0.128" {
 		t.Errorf("address %s is not the first of the range that is free", attached.IpAddress)
 	}
 	again := tap("c", "again")
+	again.LinkLocalAddresses = []string{"169.254.8.8", "fe80:0::8"}
 	again.Ip, again.Mac = attached.IpAddress, strings.ToUpper(attached.MacAddress)
 	for _, r := range []*controlpb.AttachContainerRequest{attach, again} {
 		if res := w.attach(t, r); !proto.Equal(attached, res) {
@@ -158,6 +159,10 @@ func otherArguments(t *testing.T, w *world) {
 	r.Ip, r.Mac, r.Hostname, r.Interface.Type = "10.202.0.77", "02:00:00:00:00:01", "c", "Tap"
 	_, err = w.AttachContainer(within(t, patience), r)
 	wantFields(t, err, codes.AlreadyExists, "ip", "mac", "hostname", "interface.type")
+	r = tap("c", "other")
+	r.LinkLocalAddresses = []string{"169.254.8.8"}
+	_, err = w.AttachContainer(within(t, patience), r)
+	wantFields(t, err, codes.AlreadyExists, "link_local_addresses")
 	cleanUp(t, w, "other", "c")
 }
 

@@ -35,6 +35,7 @@ func TestFacts(t *testing.T) {
 	a := tap("c1", "facts")
 	a.Hostname, a.Aliases, a.Ip, a.Mac, a.Node, a.Annotations = "web", []string{"w"}, "10.1.0.7", "02:00:00:00:00:01", "here", notes
 	a.Ports = []*controlpb.PublishedPort{{HostIp: "127.0.0.1", HostPort: 80, HostPortEnd: 81, ContainerPort: 8080, Protocol: "udp"}}
+	a.LinkLocalAddresses = []string{"169.254.8.8", "fe80::8"}
 	a.Bandwidth = &controlpb.Bandwidth{Egress: &controlpb.BandwidthLimit{Rate: 1e6, Burst: 1e6}}
 	w.attach(t, a)
 	w.attach(t, tap("c2", "facts"))
@@ -63,7 +64,8 @@ func TestFacts(t *testing.T) {
 	}
 	attachment := &controlpb.ContainerNetwork{
 		NetworkId: "facts", ContainerId: "c1", Name: "c1.facts", Hostname: "web", Aliases: a.Aliases, StaticAddresses: []string{"10.1.0.7"}, StaticMac: a.Mac,
-		Node: "here", Ports: a.Ports, Bandwidth: a.Bandwidth, Interface: a.Interface, Annotations: notes,
+		LinkLocalAddresses: a.LinkLocalAddresses,
+		Node:               "here", Ports: a.Ports, Bandwidth: a.Bandwidth, Interface: a.Interface, Annotations: notes,
 	}
 	if diff := cmp.Diff([]*controlpb.ContainerNetwork{attachment}, on.Networks, volatile...); diff != "" {
 		t.Error(diff)

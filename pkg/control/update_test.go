@@ -4,6 +4,7 @@
 package control_test
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -37,9 +38,10 @@ func TestUpdateContainer(t *testing.T) {
 	ports := func(port int32) *controlpb.PublishedPorts {
 		return &controlpb.PublishedPorts{Ports: []*controlpb.PublishedPort{{HostPort: port, ContainerPort: 80}}}
 	}
+	linkLocal := func(s ...string) *controlpb.LinkLocalAddresses { return &controlpb.LinkLocalAddresses{Addresses: s} }
 	for range 2 { // the second time there is nothing to change
 		if err := update(&controlpb.UpdateContainerRequest{
-			ContainerId: "c1", Addresses: []string{"10.1.0.77"}, Ports: ports(8080),
+			ContainerId: "c1", Addresses: []string{"10.1.0.77"}, Ports: ports(8080), LinkLocalAddresses: linkLocal("169.254.8.8"),
 			Annotations: map[string]string{"a.example/drop": "", "a.example/new": "2"},
 		}); err != nil {
 			t.Fatal(err)
@@ -48,6 +50,9 @@ func TestUpdateContainer(t *testing.T) {
 	a := get("c1")
 	if a.GetIpAddress() != "10.1.0.77" || len(a.GetPorts()) != 1 || a.GetPorts()[0].GetHostPort() != 8080 || a.GetHostname() != "web" {
 		t.Errorf("changed to %v; want address 10.1.0.77, port 8080 and the name as before", a)
+	}
+	if got := a.GetLinkLocalAddresses(); !slices.Equal(got, []string{"169.254.8.8"}) {
+		t.Errorf("link-local addresses are %v", got)
 	}
 	if n := a.GetAnnotations(); len(n) != 2 || n["a.example/keep"] != "1" || n["a.example/new"] != "2" {
 		t.Errorf("annotations are %v", n)
@@ -60,6 +65,7 @@ func TestUpdateContainer(t *testing.T) {
 	}{
 		{&controlpb.UpdateContainerRequest{ContainerId: "c2", Ports: ports(8080), Annotations: map[string]string{"a.example/x": "1"}}, codes.FailedPrecondition},
 		{&controlpb.UpdateContainerRequest{ContainerId: "c2", Addresses: []string{"10.1.0.77"}}, codes.FailedPrecondition},
+		{&controlpb.UpdateContainerRequest{ContainerId: "c2", LinkLocalAddresses: linkLocal("169.254.8.8")}, codes.FailedPrecondition},
 		{&controlpb.UpdateContainerRequest{ContainerId: "c2", Hostname: proto.String("web")}, codes.FailedPrecondition},
 		{&controlpb.UpdateContainerRequest{ContainerId: "c2", Addresses: []string{"10.9.0.1"}}, codes.InvalidArgument},
 		{&controlpb.UpdateContainerRequest{ContainerId: "c3"}, codes.NotFound},
@@ -71,10 +77,14 @@ func TestUpdateContainer(t *testing.T) {
 		}
 	}
 	wantFields(t, update(&controlpb.UpdateContainerRequest{ContainerId: "c2", Ports: ports(70000)}), codes.InvalidArgument, "ports[0].host_port")
+	wantFields(t, update(&controlpb.UpdateContainerRequest{ContainerId: "c2", LinkLocalAddresses: linkLocal("10.1.0.9")}), codes.InvalidArgument, "link_local_addresses")
 	wantFields(t, update(&controlpb.UpdateContainerRequest{ContainerId: "c2", Annotations: map[string]string{"network.arca.dev/x": "1"}}), codes.InvalidArgument, "annotations")
 
-	if err := update(&controlpb.UpdateContainerRequest{ContainerId: "c1", Ports: &controlpb.PublishedPorts{}}); err != nil {
+	if err := update(&controlpb.UpdateContainerRequest{ContainerId: "c1", Ports: &controlpb.PublishedPorts{}, LinkLocalAddresses: linkLocal()}); err != nil {
 		t.Fatal(err)
+	}
+	if err := update(&controlpb.UpdateContainerRequest{ContainerId: "c2", LinkLocalAddresses: linkLocal("169.254.8.8")}); err != nil {
+		t.Errorf("a link-local address that was given back: %v", err)
 	}
 	if err := update(&controlpb.UpdateContainerRequest{ContainerId: "c2", Ports: ports(8080)}); err != nil {
 		t.Errorf("a port that was given back: %v", err)

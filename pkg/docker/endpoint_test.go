@@ -37,7 +37,7 @@ func endpointSettings(t *testing.T, s string) *network.EndpointSettings {
 func TestCheckEndpoint(t *testing.T) {
 	n := networkOf(&controlpb.BridgeInfo{NetworkId: "n", Name: "n", Subnets: []*controlpb.Subnet{{Cidr: "10.1.0.0/24"}, {Cidr: "fd00::/64"}}})
 	bridge := networkOf(&controlpb.BridgeInfo{NetworkId: "bridge", Name: "bridge", Subnets: []*controlpb.Subnet{{Cidr: "172.17.0.0/16"}}})
-	for _, ok := range []string{`{}`, `{"IPAMConfig":{"IPv4Address":"10.1.0.5","IPv6Address":"fd00::5"},"Aliases":["a"],"GwPriority":5}`} {
+	for _, ok := range []string{`{}`, `{"IPAMConfig":{"IPv4Address":"10.1.0.5","IPv6Address":"fd00::5"},"Aliases":["a"],"GwPriority":5}`, `{"IPAMConfig":{"LinkLocalIPs":["169.254.8.8","fe80::8"]}}`} {
 		if err := checkEndpoint(n, endpointSettings(t, ok)); err != nil {
 			t.Errorf("%s: %v", ok, err)
 		}
@@ -62,12 +62,13 @@ func TestCheckEndpoint(t *testing.T) {
 func TestAttachmentRequest(t *testing.T) {
 	n := networkOf(&controlpb.BridgeInfo{NetworkId: "n", Name: "n", Subnets: []*controlpb.Subnet{{Cidr: "10.1.0.0/24"}}})
 	c := Container{ID: strings.Repeat("ab", 32), Name: "web", Hostname: "abababababab", Running: true, Netns: "/run/netns/x"}
-	e := endpointSettings(t, `{"IPAMConfig":{"IPv4Address":"10.1.0.5"},"Aliases":["a","web","a"],"GwPriority":5000,"MacAddress":"02:00:00:00:00:05"}`)
+	e := endpointSettings(t, `{"IPAMConfig":{"IPv4Address":"10.1.0.5","LinkLocalIPs":["::ffff:169.254.8.8","fe80::8"]},"Aliases":["a","web","a"],"GwPriority":5000,"MacAddress":"02:00:00:00:00:05"}`)
 	facts := EndpointFacts{ID: strings.Repeat("cd", 32), IPAMConfig: e.IPAMConfig, Aliases: e.Aliases, GwPriority: 5000}
 	got := attachmentRequest(n, c, e, facts, "eth1")
 	want := &controlpb.AttachContainerRequest{
 		ContainerId: c.ID, NetworkId: "n", Hostname: "web", Mac: "02:00:00:00:00:05", Addresses: []string{"10.1.0.5"}, Aliases: []string{"a", "abababababab"},
-		RoutePriority: proto.Int32(1000), Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/x", Name: "eth1"}, Annotations: facts.Annotations(),
+		LinkLocalAddresses: []string{"169.254.8.8", "fe80::8"},
+		RoutePriority:      proto.Int32(1000), Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/x", Name: "eth1"}, Annotations: facts.Annotations(),
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Error(diff)

@@ -74,7 +74,7 @@ func TestLinkLocalOfTwoLinks(t *testing.T) {
 	first, second := vethPort(1, n.Path), vethPort(2, n.Path)
 	second.InnerName = "eth1"
 	second.Addresses = []netip.Prefix{netip.MustParsePrefix("10.2.0.2/16"), netip.MustParsePrefix("169.254.8.2/16"), netip.MustParsePrefix("fe80::2/64")}
-	second.Routes = nil
+	second.Routes = []Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("10.2.255.254"), Metric: 7}}
 	first.Addresses = append(first.Addresses, netip.MustParsePrefix("169.254.8.1/16"))
 	h.update(first)
 	h.update(second)

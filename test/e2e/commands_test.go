@@ -108,10 +108,14 @@ func (w *world) commands() map[string]command {
 		"ready": func(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Check(ts.Exec("arcactl", append([]string{"wait", "--for=condition=Ready", "--timeout=30s"}, args...)...))
 		},
-		// reaches NAME ADDRESS: a namespace reaches an address within 30 s, or with ! not now.
+		// reaches NAME ADDRESS [SOURCE]: a namespace reaches an address, from one of its own, within 30 s, or with ! not now.
 		"reaches": func(ts *testscript.TestScript, neg bool, args []string) {
+			ping := []string{"netns", "exec", args[0], "ping", "-q", "-c", "3", "-i", "0.05", "-W", "1", args[1]}
+			if len(args) > 2 {
+				ping = append(ping, "-I", args[2])
+			}
 			for limit := time.Now().Add(patience); ; {
-				err := ts.Exec("ip", "netns", "exec", args[0], "ping", "-q", "-c", "3", "-i", "0.05", "-W", "1", args[1])
+				err := ts.Exec("ip", ping...)
 				if neg {
 					if err == nil {
 						ts.Fatalf("%s reaches %s", args[0], args[1])

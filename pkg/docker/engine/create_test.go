@@ -65,7 +65,7 @@ func TestCreationIsPlaced(t *testing.T) {
 		{
 			"by name, with all there is of an endpoint",
 			`{"HostConfig":{"NetworkMode":"web","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"web":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","NetworkID":"a1","DriverOpts":{"x":"y"},"GwPriority":7}}}}`,
-			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","DriverOpts":{"x":"y","network.arca.dev/aliases":"a,b","network.arca.dev/hostname":"c1","network.arca.dev/mac-address":"02:42:00:00:00:09"},"GwPriority":7}}}}`,
+			`{"HostConfig":{"NetworkMode":"arca-a11111111111","Dns":["9.9.9.9"]},"NetworkingConfig":{"EndpointsConfig":{"arca-a11111111111":{"IPAMConfig":{"IPv4Address":"10.88.0.9","LinkLocalIPs":["169.254.1.1"]},"Aliases":["a","b"],"MacAddress":"02:42:00:00:00:09","DriverOpts":{"x":"y","network.arca.dev/aliases":"a,b","network.arca.dev/hostname":"c1","network.arca.dev/link-local-addresses":"169.254.1.1","network.arca.dev/mac-address":"02:42:00:00:00:09"},"GwPriority":7}}}}`,
 		},
 		{
 			"by the beginning of an id, on two networks",

@@ -46,7 +46,7 @@ func (s startedOnce) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Api-Version", s.version)
 	switch _, path := split(r.URL.Path); path {
 	case "/containers/c1/json":
-		_, _ = fmt.Fprintf(w, `{"Id":"1234","Name":"/c1","State":{"Running":false},"NetworkSettings":{"Networks":{%q:{"IPAMConfig":{"IPv4Address":"10.88.0.7"},
+		_, _ = fmt.Fprintf(w, `{"Id":"1234","Name":"/c1","State":{"Running":false},"NetworkSettings":{"Networks":{%q:{"IPAMConfig":{"IPv4Address":"10.88.0.7","LinkLocalIPs":["169.254.8.8","fe80::8"]},
 			"DriverOpts":{"network.arca.dev/hostname":"c1","network.arca.dev/aliases":"a,b"}}}}}`, name)
 	case "/networks/" + name:
 		_, _ = fmt.Fprintf(w, `{"Id":"99","Name":%q,"Options":{%q:%q},"Labels":{%q:%q}}`, name, optionNetwork, web.Object, labelID, web.ID)
@@ -101,9 +101,12 @@ func TestEndpointsAreExpected(t *testing.T) {
 				return
 			}
 			p := next(t, driver.expected)
-			want := `{"Network":"web-object","MAC":"` + mac + `","Addresses":["10.88.0.7"],"Name":"c1","Aliases":["a","b"]}`
+			want := `{"Network":"web-object","MAC":"` + mac + `","Addresses":["10.88.0.7"],"LinkLocal":["169.254.8.8","fe80::8"],"Name":"c1","Aliases":["a","b"]}`
 			if diff := cmp.Diff(want, expectedJSON(t, p)); diff != "" || mac == "" {
 				t.Errorf("the engine is asked for %q; %s", mac, diff)
+			}
+			if got := settings.options().text(optionLinkLocal); got != "169.254.8.8,fe80::8" {
+				t.Errorf("the driver is told of link-local addresses %q", got)
 			}
 			if mac != settings.options().text(optionMAC) {
 				t.Errorf("the next start would ask for %q, this one for %q", settings.options().text(optionMAC), mac)
@@ -119,7 +122,7 @@ func TestEndpointsAreExpected(t *testing.T) {
 
 func expectedJSON(t *testing.T, p Endpoint) string {
 	t.Helper()
-	data, err := json.Marshal(map[string]any{"Network": p.Network, "MAC": p.MAC.String(), "Addresses": p.Addresses, "Name": p.Name, "Aliases": p.Aliases})
+	data, err := json.Marshal(map[string]any{"Network": p.Network, "MAC": p.MAC.String(), "Addresses": p.Addresses, "LinkLocal": p.LinkLocal, "Name": p.Name, "Aliases": p.Aliases})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +130,7 @@ func expectedJSON(t *testing.T, p Endpoint) string {
 	if o, _, err = parseObject(data); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"Network", "MAC", "Addresses", "Name", "Aliases"} {
+	for _, name := range []string{"Network", "MAC", "Addresses", "LinkLocal", "Name", "Aliases"} {
 		sorted = append(sorted, member{name, o.get(name)})
 	}
 	return string(sorted.encode())

@@ -27,7 +27,7 @@ func (full) ListBridges(context.Context, *controlpb.ListBridgesRequest, ...grpc.
 func (full) GetContainerNetworks(context.Context, *controlpb.GetContainerNetworksRequest, ...grpc.CallOption) (*controlpb.GetContainerNetworksResponse, error) {
 	return &controlpb.GetContainerNetworksResponse{Networks: []*controlpb.ContainerNetwork{
 		{Name: "gone.0a", Deleting: true},
-		{Name: "c1.0a", NetworkId: "0a", ContainerId: "c1", Addresses: []string{"10.1.0.2/24"}, MacAddress: "02:00:00:00:00:01",
+		{Name: "c1.0a", NetworkId: "0a", ContainerId: "c1", Addresses: []string{"10.1.0.2/24"}, LinkLocalAddresses: []string{"169.254.8.8"}, MacAddress: "02:00:00:00:00:01",
 			Interface: &controlpb.Interface{Type: "Veth", Netns: "/run/netns/c1", Name: "eth0"},
 			Ports:     []*controlpb.PublishedPort{{HostPort: 8080, ContainerPort: 80}}},
 	}}, nil
@@ -132,6 +132,8 @@ spec:
     name: eth0
     netns: /run/netns/c1
     type: Veth
+  linkLocalAddresses:
+  - 169.254.8.8
   mac: "02:00:00:00:00:01"
   network: 0a
   ports:

@@ -23,9 +23,9 @@ type endpointSpec struct {
 	addresses []netip.Addr
 	mac       net.HardwareAddr
 	// chosen says that the engine leaves the MAC to the driver.
-	chosen   bool
-	hostname string
-	aliases  []string
+	chosen    bool
+	hostname  string
+	aliases   []string
 	linkLocal []string
 	notes     notes
 }

@@ -165,6 +165,7 @@ func (f *fakeControl) AttachContainer(_ context.Context, r *controlpb.AttachCont
 	a := &controlpb.ContainerNetwork{
 		ContainerId: r.GetContainerId(), NetworkId: r.GetNetworkId(), Name: name, MacAddress: r.GetMac(), Interface: r.GetInterface(),
 		Annotations: maps.Clone(r.GetAnnotations()), Hostname: r.GetHostname(), Aliases: r.GetAliases(), Uid: fmt.Sprint(f.made),
+		LinkLocalAddresses: r.GetLinkLocalAddresses(),
 	}
 	static := r.GetAddresses()
 	if r.GetIp() != "" {
@@ -234,6 +235,9 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 		if err := f.address(a, r.GetAddresses()); err != nil {
 			return nil, err
 		}
+	}
+	if r.LinkLocalAddresses != nil {
+		a.LinkLocalAddresses = r.GetLinkLocalAddresses().GetAddresses()
 	}
 	if r.Ports != nil {
 		a.Ports = r.GetPorts().GetPorts()
