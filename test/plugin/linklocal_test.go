@@ -83,3 +83,21 @@ func TestLinkLocalAddresses(t *testing.T) {
 	docker("network", "rm", "web", "db")
 	w.mustAgree()
 }
+
+// TestLinkLocalAddressesOfTheDriver: without arcad's API in front, an option says
+// them to the driver.
+func TestLinkLocalAddressesOfTheDriver(t *testing.T) {
+	w := newWorld(t)
+	w.run("network", "create", "-d", "arca", "--ipam-driver", "arca", "--subnet", "10.88.0.0/24", "n1")
+	const options = "name=n1,link-local-ip=169.254.8.8,driver-opt=network.arca.dev/link-local-addresses=169.254.8.8"
+	w.run("run", "-d", "--name", "c1", "--network", options, image, "sleep", "1000")
+	w.run("run", "-d", "--name", "c2", "--network", "name=n1,link-local-ip=169.254.8.9", image, "sleep", "1000")
+	w.run("run", "-d", "--name", "c3", "--network", strings.ReplaceAll(options, "8.8", "8.10"), image, "sleep", "1000")
+	w.eventually(func() error {
+		_, err := w.engine.DockerAt(t.Context(), w.engine.Host, "exec", "c3", "ping", "-c", "1", "-W", "1", "169.254.8.8")
+		return err
+	})
+	w.refuses("", "exec", "c2", "ping", "-c", "1", "-W", "1", "169.254.8.8")
+	w.run("rm", "-f", "c1", "c2", "c3")
+	w.run("network", "rm", "n1")
+}
