@@ -37,9 +37,9 @@ func checkLinkLocals(a *v1alpha1.Attachment, e *networkEntry, grant *attachmentE
 		case !addr.IsLinkLocalUnicast():
 			return &Refusal{v1alpha1.ReasonAddressNotUsable, fmt.Sprintf(
 				"spec.linkLocalAddresses[%d]: %s is not of %s or %s", i, addr, topology.LinkLocal4, topology.LinkLocal6)}
-		case e.linkLocals[addr] == routerHolder:
-			return &Refusal{v1alpha1.ReasonAddressInUse, fmt.Sprintf(
-				"spec.linkLocalAddresses[%d]: %s is that of the gateway of network %s; choose another", i, addr, a.Spec.Network)}
+		case topology.IsRouterLinkLocal(addr):
+			return &Refusal{v1alpha1.ReasonAddressNotUsable, fmt.Sprintf(
+				"spec.linkLocalAddresses[%d]: %s is of the range that gateways have: what the MAC addresses 0a:… make; choose another", i, addr)}
 		case e.heldByOther(addr, a.Name):
 			return &Refusal{v1alpha1.ReasonAddressInUse, fmt.Sprintf(
 				"spec.linkLocalAddresses[%d]: %s is held by attachment %s; choose another, or leave it out", i, addr, e.linkLocals[addr])}
@@ -104,7 +104,7 @@ func (b *Book) AlsoHold(addresses []netip.Prefix) []string {
 func (b *Book) alsoHold(addresses []netip.Prefix) (out []string) {
 	for _, p := range addresses {
 		for _, e := range b.networks {
-			if holder, held := e.linkLocals[p.Addr()]; held && holder != routerHolder && !slices.Contains(out, holder) {
+			if holder, held := e.linkLocals[p.Addr()]; held && !slices.Contains(out, holder) {
 				out = append(out, holder)
 			}
 		}

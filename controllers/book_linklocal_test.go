@@ -57,7 +57,7 @@ func TestLinkLocalAddressesAreHeld(t *testing.T) {
 	refused(attachment("v4", "", "169.254.8.9", "169.254.8.8"), v1alpha1.ReasonAddressInUse, "spec.linkLocalAddresses[1]: 169.254.8.8 is held by attachment first")
 	refused(attachment("v6", "", "fe80::0:8"), v1alpha1.ReasonAddressInUse, "spec.linkLocalAddresses[0]: fe80::8 is held by attachment first")
 	refused(attachment("mac1", "", "fe80::ff:fe00:1"), v1alpha1.ReasonAddressInUse, "fe80::ff:fe00:1 is held by attachment first")
-	refused(attachment("router", "", topology.LinkLocal(topology.RouterMAC("n")).String()), v1alpha1.ReasonAddressInUse, "that of the gateway")
+	refused(attachment("router", "", topology.LinkLocal(topology.RouterMAC("n")).String()), v1alpha1.ReasonAddressNotUsable, "that gateways have")
 	granted(attachment("ahead", "", "fe80::ff:fe00:2", "169.254.8.9"), n, "fe80::ff:fe00:2/64", "169.254.8.9/16") // what was refused holds nothing
 	refused(attachment("mac2", mac2), v1alpha1.ReasonMACInUse, "fe80::ff:fe00:2, which is held by attachment ahead")
 
@@ -86,7 +86,7 @@ func TestLinkLocalAddressesAreHeld(t *testing.T) {
 	for _, name := range []string{"mac2", "v6", "mac1", "router"} {
 		b.ReleaseAttachment(name)
 	}
-	if got := b.networks["n"].linkLocals; len(got) != 1 {
+	if got := b.networks["n"].linkLocals; len(got) != 0 {
 		t.Errorf("held by nobody: %v", got)
 	}
 }

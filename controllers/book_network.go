@@ -140,7 +140,7 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 		macs:       ipam.NewMACTable(),
 		holders:    map[string]*attachmentEntry{},
 		members:    map[string]string{},
-		linkLocals: map[netip.Addr]string{topology.LinkLocal(topology.RouterMAC(n.Name)): routerHolder},
+		linkLocals: map[netip.Addr]string{},
 		refused:    map[string]*v1alpha1.Attachment{},
 		left:       map[string][]netip.Prefix{},
 	}

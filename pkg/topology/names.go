@@ -132,3 +132,10 @@ func LinkLocal(mac net.HardwareAddr) netip.Addr {
 		0: 0xfe, 1: 0x80, 8: mac[0] ^ 2, 9: mac[1], 10: mac[2], 11: 0xff, 12: 0xfe, 13: mac[3], 14: mac[4], 15: mac[5],
 	})
 }
+
+// IsRouterLinkLocal tells whether an address is what systemMAC makes: the router lets
+// out what comes from its own.
+func IsRouterLinkLocal(a netip.Addr) bool {
+	b := a.As16()
+	return a.Is6() && b[8] == 0x0a^2 && b[11] == 0xff && b[12] == 0xfe
+}

@@ -43,6 +43,8 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		if cidr.Addr().Is6() {
 			model.Ipv6RaConfigs = routerAdvertisement(n)
 			subnets, gateways, internal = AddressSetSubnets6, AddressSetGateways6, AddressSetInternal6
+			router.Members = append(router.Members, ovnsync.Member{Table: nbdb.AddressSetTable, ID: gateways, Column: "addresses",
+				Value: LinkLocal(RouterMAC(n.Name)).String()})
 		}
 		if n.Spec.Internal {
 			router.Members = append(router.Members,

@@ -27,6 +27,8 @@ const (
 	// priorityLinkLocal keeps link-local addresses on their network, above all that
 	// opens (RFC 3927, 7): port security lets endpoints send from those they have.
 	priorityLinkLocal = 31000
+	// priorityLinkLocal6 does so for IPv6, where the router has such addresses too.
+	priorityLinkLocal6 = 29500
 	// priorityInternal keeps internal networks in, whatever a rule of a person
 	// opens. The host's answers to its own questions come back.
 	priorityInternal = 29000
@@ -98,6 +100,8 @@ func Shared() []ovnsync.Row {
 	// Of the join range nothing but the uplink is anybody's.
 	return append(rows,
 		RouterPolicy("link-local-ip4", priorityLinkLocal, "ip4.src == "+LinkLocal4, nbdb.LogicalRouterPolicyActionDrop),
+		RouterPolicy("link-local-ip6", priorityLinkLocal6,
+			"ip6.src == "+LinkLocal6+" && ip6.dst == $"+AddressSetSubnets6, nbdb.LogicalRouterPolicyActionDrop),
 		RouterPolicy("host-ip4", priorityIsolation,
 			"ip4.src == $"+AddressSetSubnets4+" && ip4.dst == "+JoinCIDR, nbdb.LogicalRouterPolicyActionDrop),
 		RouterPolicy("host-ip6", priorityIsolation,
