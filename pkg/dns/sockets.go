@@ -61,7 +61,11 @@ func (s *Server) listen(ctx context.Context, p place) (_ *sockets, err error) {
 				return nil, fmt.Errorf("listening: %w", err)
 			}
 			out.closers = append(out.closers, c)
-			out.running.Go(func() { out.serveUDP(ctx, c.(*net.UDPConn)) })
+			raw, err := c.(*net.UDPConn).SyscallConn()
+			if err != nil {
+				return nil, fmt.Errorf("listening: %w", err)
+			}
+			out.running.Go(func() { out.serveUDP(ctx, newDatagrams(raw)) })
 		}
 		l, err := config.Listen(ctx, "tcp", at)
 		if err != nil {
@@ -103,25 +107,24 @@ func (s *sockets) close() {
 // turns counts answers, for their rotation.
 var turns atomic.Uint32
 
-func (s *sockets) serveUDP(ctx context.Context, c *net.UDPConn) {
+func (s *sockets) serveUDP(ctx context.Context, d *datagrams) {
 	var q query
 	in, out := make([]byte, 4096), make([]byte, 0, 4096)
 	for {
-		n, from, err := c.ReadFromUDPAddrPort(in)
+		msg, err := d.read(in)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			continue // about one packet, such as that its sender is not reachable
 		}
-		answer, p := s.handler.handle(&q, out[:0], in[:n], from.Addr().Unmap(), false, turns.Add(1))
+		answer, p := s.handler.handle(&q, out[:0], msg, d.peer.addr(), false, turns.Add(1))
 		if p != nil {
-			s.running.Go(func() {
-				_, _ = c.WriteToUDPAddrPort(s.handler.finish(ctx, make([]byte, 0, 512), p), from)
-			})
+			later := d.later()
+			s.running.Go(func() { _ = later.answer(s.handler.finish(ctx, make([]byte, 0, 512), p)) })
 		}
 		if answer != nil {
-			_, _ = c.WriteToUDPAddrPort(answer, from)
+			_ = d.answer(answer)
 		}
 	}
 }
