@@ -4,24 +4,16 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	miekg "github.com/miekg/dns"
-	"github.com/vishvananda/netns"
 
 	"github.com/vas-solutus/arca-network/internal/testns"
 	"github.com/vas-solutus/arca-network/pkg/topology"
@@ -36,9 +28,6 @@ type nameServer struct {
 
 // settled is how long a server has been there before it is measured.
 const settled = 5 * time.Second
-
-// latencies is how many questions are asked one after the other.
-const latencies = 2000
 
 // names measures the name server beside dnsmasq and CoreDNS.
 func names(dir string) (results []result, err error) {
@@ -85,22 +74,24 @@ func names(dir string) (results []result, err error) {
 		}},
 		{"coredns", func() (func() error, error) { return coredns(dir, hosts) }},
 	}
-	rates, p50s, p99s := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	all := map[string][]result{} // of each server, one of each row a round
 	for range rounds {
 		for _, s := range servers {
-			rate, p50, p99, err := measureNames(s, questions)
+			measured, err := measureNames(s, questions)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.way, err)
 			}
-			rates[s.way], p50s[s.way], p99s[s.way] = append(rates[s.way], rate), append(p50s[s.way], p50), append(p99s[s.way], p99)
+			all[s.way] = append(all[s.way], measured...)
 		}
 	}
 	for _, s := range servers {
-		for _, r := range []result{
-			of("DNS queries answered", "1/s", rates[s.way]...),
-			of("DNS answer p50, one at a time", "µs", p50s[s.way]...),
-			of("DNS answer p99, one at a time", "µs", p99s[s.way]...),
-		} {
+		rows := len(all[s.way]) / rounds
+		for i, first := range all[s.way][:rows] {
+			var values []float64
+			for at := i; at < len(all[s.way]); at += rows {
+				values = append(values, all[s.way][at].P50)
+			}
+			r := of(first.Row, first.Unit, values...)
 			r.Way = s.way
 			results = append(results, r)
 		}
@@ -151,110 +142,35 @@ func program(name string, args ...string) (func() error, error) {
 	}, nil
 }
 
-// measureNames starts a server, waits for its first answer and measures it.
-func measureNames(s nameServer, questions string) (rate, p50, p99 float64, err error) {
+// measureNames starts a server, waits for its first answer and measures it: one
+// result of one value for each row.
+func measureNames(s nameServer, questions string) (results []result, err error) {
 	stop, err := s.start()
 	if err != nil {
-		return 0, 0, 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
 	time.Sleep(settled) // ours serves names before it has looked at everything else
 	samples, err := askInTurn()
 	if err != nil {
-		return 0, 0, 0, err
+		return nil, err
 	}
-	r := of("", "", samples...) // sorts
-	rate, err = dnsperf(questions)
-	return rate, r.P50, samples[len(samples)*99/100], err
-}
-
-// askInTurn asks from container 1 of network 0, and returns how long each answer
-// took, in microseconds. The first answer is waited for and not counted.
-func askInTurn() (samples []float64, err error) {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		done <- func() error {
-			h, err := netns.GetFromPath(testns.Path(containerName(0, 1)))
-			if err != nil {
-				return err
-			}
-			defer h.Close()
-			if err := netns.Set(h); err != nil {
-				return err
-			}
-			c, err := net.Dial("udp", gateway(0)+":53")
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			q, err := new(miekg.Msg).SetQuestion(containerName(0, 0)+"."+networkName(0)+".", miekg.TypeA).Pack()
-			if err != nil {
-				return err
-			}
-			buf := make([]byte, 1500)
-			ask := func(wait time.Duration) error {
-				_ = c.SetDeadline(time.Now().Add(wait))
-				if _, err := c.Write(q); err != nil {
-					return err
-				}
-				n, err := c.Read(buf)
-				if err != nil {
-					return err
-				}
-				m := new(miekg.Msg)
-				if err := m.Unpack(buf[:n]); err != nil || len(m.Answer) != 1 || !strings.HasSuffix(m.Answer[0].String(), address(0, 0)) {
-					return fmt.Errorf("wrong answer: %v %w", m, err)
-				}
-				return nil
-			}
-			for limit := time.Now().Add(patience); ; {
-				if err = ask(50 * time.Millisecond); err == nil {
-					break
-				}
-				if time.Now().After(limit) {
-					return err
-				}
-			}
-			for len(samples) < latencies {
-				from := time.Now()
-				if err := ask(time.Second); err != nil {
-					return err
-				}
-				samples = append(samples, float64(time.Since(from).Nanoseconds())/1e3)
-			}
-			return nil
-		}()
-	}()
-	return samples, <-done
-}
-
-var (
-	answeredPerSecond = regexp.MustCompile(`Queries per second:\s+([0-9.]+)`)
-	lostQueries       = regexp.MustCompile(`Queries lost:\s+(\d+)`)
-	goodAnswers       = regexp.MustCompile(`Response codes:\s+NOERROR \d+ \(100\.00%\)`)
-)
-
-// dnsperf asks as fast as it goes and returns the rate of right answers.
-func dnsperf(questions string) (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	raw, err := exec.CommandContext(ctx, "ip", "netns", "exec", containerName(0, 1), "dnsperf", "-s", gateway(0), "-d", questions,
-		"-l", fmt.Sprint(int(window.Seconds())), "-c", "4", "-q", "64").Output()
-	if err != nil {
-		return 0, fmt.Errorf("dnsperf: %w: %s", err, raw)
-	}
-	rate, lost := answeredPerSecond.FindSubmatch(raw), lostQueries.FindSubmatch(raw)
-	if rate == nil || lost == nil || !goodAnswers.Match(raw) {
-		return 0, fmt.Errorf("dnsperf said: %s", raw)
-	}
-	if string(lost[1]) != "0" {
-		s := bufio.NewScanner(bytes.NewReader(raw))
-		for s.Scan() {
-			if strings.Contains(s.Text(), "lost") {
-				fmt.Fprintln(os.Stderr, "bench:  ", strings.TrimSpace(s.Text()))
-			}
+	results = answerTimes("one at a time", samples)
+	for _, load := range offered {
+		if samples, err = askAtRate(questions, load); err != nil {
+			return nil, err
 		}
+		results = append(results, answerTimes(fmt.Sprintf("at %d/s", load), samples)...)
 	}
-	return strconv.ParseFloat(string(rate[1]), 64)
+	rate, err := askAtFull(questions)
+	return append(results, of(fmt.Sprintf("DNS queries answered, %d at a time", outstanding), "1/s", rate)), err
+}
+
+// answerTimes are the rows of what each answer took, in microseconds, at a load.
+func answerTimes(load string, samples []float64) []result {
+	slices.Sort(samples)
+	return []result{
+		of("DNS answer p50, "+load, "µs", samples[len(samples)/2]),
+		of("DNS answer p99, "+load, "µs", samples[len(samples)*99/100]),
+	}
 }
