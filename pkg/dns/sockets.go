@@ -42,8 +42,9 @@ type sockets struct {
 	count map[netip.Addr]int
 }
 
-// listen opens a UDP socket for each processor, among which the kernel spreads
-// clients, and one for TCP, at each address.
+// listen opens a UDP socket for every two processors, among which the kernel
+// spreads clients, and one for TCP, at each address. The other processors have to
+// carry what is asked and answered, which takes more than to answer it.
 func (s *Server) listen(ctx context.Context, p place) (_ *sockets, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	out := &sockets{handler: s.handler, cancel: cancel, open: map[net.Conn]netip.Addr{}, count: map[netip.Addr]int{}}
@@ -55,7 +56,7 @@ func (s *Server) listen(ctx context.Context, p place) (_ *sockets, err error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return control(c, s.options.Interface) }}
 	for _, a := range p.addresses {
 		at := netip.AddrPortFrom(a, Port).String()
-		for range max(1, runtime.GOMAXPROCS(0)) {
+		for range max(1, runtime.GOMAXPROCS(0)/2) {
 			c, err := config.ListenPacket(ctx, "udp", at)
 			if err != nil {
 				return nil, fmt.Errorf("listening: %w", err)
