@@ -76,6 +76,13 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	if daemons != nil {
+		ports.Subscribe(func(e vnet.Event) {
+			if e.Reason == vnet.PortStatus {
+				daemons.PortsChanged()
+			}
+		})
+	}
 	uplink := topology.UplinkAddresses()
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log.WithName("nat")})
 	if err != nil {

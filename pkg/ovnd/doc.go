@@ -4,7 +4,8 @@
 // Package ovnd owns the OVS and OVN daemons of this host: ovsdb-server (one
 // process for Open_vSwitch, northbound and southbound), ovs-vswitchd,
 // ovn-northd and ovn-controller. It starts them, adopts those that run,
-// restarts what dies and stops them when told to. They outlive this process.
+// restarts what dies and stops them when told to. They outlive this process. It
+// gives the sockets by which ovs-vswitchd reads its ports room to queue.
 //
 // It must not write what the databases are for. Its one exception: before
 // ovs-vswitchd and ovn-controller start it sets the keys of the Open_vSwitch

@@ -24,6 +24,7 @@ type Stack struct {
 	versions Versions
 	daemons  []*daemon // in the order of their start
 	lock     *os.File
+	ports    chan struct{} // of ovs-vswitchd have changed
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -80,7 +81,7 @@ func newStack(o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: o, programs: p, lock: lock}
+	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1)}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
 		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
@@ -185,6 +186,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	for _, d := range s.daemons {
 		wg.Go(func() { d.watch(ctx, s.restarted) })
 	}
+	wg.Go(func() { s.keepBuffers(ctx) })
 	tick := time.NewTicker(logCheck)
 	defer tick.Stop()
 	for ctx.Err() == nil {
