@@ -16,7 +16,7 @@ import (
 // container to the host, and what the stack sends by itself (reports of multicast
 // groups) would reach the container. Each device would also bring a multicast
 // route, and ovs-vswitchd reads all routes anew, with the device of each, whenever
-// a link changes: half of its work with a few hundred ports.
+// a link changes.
 //
 // A kernel without IPv6, or settings that cannot be written, leave it as it is.
 func refuseHostIPv6(name string) error {
