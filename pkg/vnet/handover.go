@@ -117,11 +117,8 @@ func makeHandover(host netns.NsHandle, c *conn, h Handover) error {
 		err = syncTxOffload(host, host, h.Inner, false)
 	}
 	if err == nil {
-		err = refuseHostIPv6(h.Outer)
-	}
-	if err == nil {
 		// Last, for what carries the mark is complete.
-		err = c.setLink(outer.Attrs().Index, linkSet{alias: h.alias(), noLinkLocal: true})
+		err = c.keepHostOff(outer.Attrs().Index, h.Outer, linkSet{alias: h.alias()})
 	}
 	if err != nil {
 		return errors.Join(err, c.delLink(outer.Attrs().Index))

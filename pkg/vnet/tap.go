@@ -44,10 +44,7 @@ func (m *Manager) addTap(c *conn, name string, s linkSet) error {
 		return err
 	}
 	// Up comes with a carrier while we hold it open.
-	err = refuseHostIPv6(name)
-	if err == nil {
-		err = c.setLink(l.Attrs().Index, linkSet{noLinkLocal: true})
-	}
+	err = c.keepHostOff(l.Attrs().Index, name, linkSet{})
 	if err == nil {
 		err = c.setLink(l.Attrs().Index, s)
 	}

@@ -128,10 +128,7 @@ func makePair(at place, p Port) (pair, error) {
 	if outer == nil {
 		return pair{}, fmt.Errorf("veth %s went away while it was made", p.Name)
 	}
-	if err := refuseHostIPv6(p.Name); err != nil {
-		return pair{}, err
-	}
-	if err := at.host.setLink(outer.Attrs().Index, linkSet{alias: linkAlias(p.Owner), noLinkLocal: true}); err != nil {
+	if err := at.host.keepHostOff(outer.Attrs().Index, p.Name, linkSet{alias: linkAlias(p.Owner)}); err != nil {
 		return pair{}, err
 	}
 	if err := at.inner.setLink(outer.Attrs().ParentIndex, linkSet{up: true}); err != nil {
