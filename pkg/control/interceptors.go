@@ -32,7 +32,7 @@ func unaryInterceptors(log logr.Logger) []grpc.UnaryServerInterceptor {
 	return []grpc.UnaryServerInterceptor{
 		metrics.UnaryServerInterceptor(),
 		logging.UnaryServerInterceptor(logger(log), loggingOptions...),
-		tellWhenToAskAgain,
+		tellWhenToAskAgain(log),
 		recovery.UnaryServerInterceptor(recovered(log)),
 	}
 }
@@ -41,15 +41,17 @@ func unaryInterceptors(log logr.Logger) []grpc.UnaryServerInterceptor {
 // server goes away, and tell their caller at once where the store is: that lasts
 // longer, and the answer took long enough. The trailer is that of gRPC's retries
 // (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback).
-func tellWhenToAskAgain(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	response, err := handle(ctx, request)
-	if status.Code(err) != codes.Unavailable || status.Convert(err).Message() == errStopping.Error() {
+func tellWhenToAskAgain(log logr.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		response, err := handle(ctx, request)
+		if status.Code(err) != codes.Unavailable || status.Convert(err).Message() == errStopping.Error() {
+			return response, err
+		}
+		if err := grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")); err != nil {
+			log.Error(err, "The client is not told that asking again does not help")
+		}
 		return response, err
 	}
-	if err := grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")); err != nil {
-		logr.FromContextOrDiscard(ctx).Error(err, "The client is not told to ask later")
-	}
-	return response, err
 }
 
 func streamInterceptors(log logr.Logger) []grpc.StreamServerInterceptor {
