@@ -102,7 +102,13 @@ func shortContext(t testing.TB) context.Context {
 // startStore starts a store with the widget definition; the test stops it.
 func startStore(t testing.TB, o store.Options) *store.Store {
 	t.Helper()
-	o.CRDs = append(o.CRDs, widgetCRD())
+	return startWith(t, o, widgetCRD())
+}
+
+// startWith is startStore with a definition of the test's own.
+func startWith(t testing.TB, o store.Options, crd *apiextensionsv1.CustomResourceDefinition) *store.Store {
+	t.Helper()
+	o.CRDs = append(o.CRDs, crd)
 	s, err := store.Start(testContext(t), o)
 	if err != nil {
 		t.Fatalf("Start: %v", err)

@@ -46,6 +46,10 @@ type Options struct {
 	// created, which saves their controllers a write.
 	Finalizers map[schema.GroupResource][]string
 
+	// Locked is called when the folder is this process's own, before anything in it
+	// is read. May be nil.
+	Locked func()
+
 	// Log receives what the store and the libraries in it have to say. Those
 	// libraries have one logger per process, so the latest Start wins.
 	Log logr.Logger

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 )
 
@@ -25,6 +26,9 @@ type Store struct {
 	ds     *datastore
 	health *health
 	api    *apiServer
+	// plain are the kinds whose objects are what is stored of them, with the prefix
+	// of their keys.
+	plain map[schema.GroupVersionKind]string
 
 	stopAPI   context.CancelFunc
 	apiDone   chan struct{} // closed when the API server has returned
@@ -50,7 +54,7 @@ func Start(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, closeAll(o.Listeners))
 	}
 	captureLogs(o.Log)
-	s := &Store{dir: o.Dir, log: o.Log, done: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Store{dir: o.Dir, log: o.Log, plain: plainKinds(o.CRDs), done: make(chan struct{}), stopping: make(chan struct{})}
 	s.stop = sync.OnceFunc(s.shutdown)
 	if err := s.start(ctx, o); err != nil {
 		s.stop()
@@ -71,6 +75,9 @@ func closeAll(listeners []net.Listener) (err error) {
 func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if s.lock, err = lockFolder(o.Dir); err != nil {
 		return err
+	}
+	if o.Locked != nil {
+		o.Locked()
 	}
 	known, err := readRecord(o.Dir)
 	if err != nil {

@@ -161,10 +161,7 @@ func TestDefinitionIsUpgraded(t *testing.T) {
 	spec.XValidations[0].Message = "size must be below 10"
 	delete(spec.Properties, "color")
 	schema.Properties["spec"] = spec
-	s, err := store.Start(testContext(t), store.Options{Dir: dir, CRDs: append(store.Options{}.CRDs, changed)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s = startWith(t, store.Options{Dir: dir}, changed)
 	defer stopStore(t, s)
 	client := widgetClient(t, s.Config())
 	if _, err := client.Create(testContext(t), widget("w-50", 50), metav1.CreateOptions{}); !apierrors.IsInvalid(err) {
