@@ -32,8 +32,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("following nftables: %w", err)
 	}
-	host, err := listen(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
+	host, err := listenHost()
 	if err != nil {
 		_ = table.Close()
 		return fmt.Errorf("following addresses: %w", err)
@@ -52,8 +51,16 @@ func (m *Manager) Run(ctx context.Context) error {
 	}()
 	tick := time.NewTicker(m.options.Resync)
 	defer tick.Stop()
+	var settled <-chan time.Time
 	for {
 		select {
+		case <-m.unsettled:
+			if settled == nil {
+				settled = time.After(settling)
+			}
+		case <-settled:
+			settled = nil
+			m.tell(HostChanged)
 		case err := <-done:
 			_ = table.Close()
 			_ = host.Close()
@@ -64,6 +71,12 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.tell(HostChanged)
 		}
 	}
+}
+
+// listenHost hears of links, addresses and switches of forwarding.
+func listenHost() (*netlink.Conn, error) {
+	return listen(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF)
 }
 
 func listen(family int, groups ...uint32) (*netlink.Conn, error) {
@@ -110,58 +123,102 @@ func (m *Manager) tableEvent(msgs []netlink.Message) {
 	}
 }
 
-func (m *Manager) hostEvent(msgs []netlink.Message) {
-	matters := msgs == nil
-	for _, msg := range msgs {
-		matters = matters || hostEventMatters(msg, m.options.Uplink)
-	}
-	if matters {
-		m.tell(HostChanged)
+// settling is how long what is not urgent waits for more of its kind.
+const settling = 250 * time.Millisecond
+
+// later has HostChanged told once all has settled.
+func (m *Manager) later() {
+	select {
+	case m.unsettled <- struct{}{}:
+	default:
 	}
 }
 
-// hostEventMatters leaves out what comes with every port: links that are not
-// the uplink, and link-local addresses.
-func hostEventMatters(m netlink.Message, uplink string) bool {
+// hostEvent tells of what matters. New devices are told later: there is one with
+// every port, and one matters only where the host gives it an address, which is
+// told by itself.
+func (m *Manager) hostEvent(msgs []netlink.Message) {
+	most := nothing
+	if msgs == nil {
+		most = changed
+	}
+	for _, msg := range msgs {
+		most = max(most, weigh(msg, m.options.Uplink))
+	}
+	switch most {
+	case changed:
+		m.tell(HostChanged)
+	case device:
+		m.later()
+	}
+}
+
+// weight is how much a notification of the host matters.
+type weight int
+
+const (
+	nothing weight = iota
+	device         // a device is new, or has another name
+	changed        // an address or a switch of the host changed, or the uplink
+)
+
+// weigh leaves out what comes with every port: links that are not the uplink, and
+// link-local addresses.
+func weigh(m netlink.Message, uplink string) weight {
 	switch m.Header.Type {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return len(m.Data) > 3 && m.Data[3] != unix.RT_SCOPE_LINK
+		if len(m.Data) > 3 && m.Data[3] != unix.RT_SCOPE_LINK {
+			return changed
+		}
 	case unix.RTM_NEWLINK:
 		if len(m.Data) < unix.SizeofIfInfomsg {
-			return false
+			return nothing
 		}
 		ad, err := netlink.NewAttributeDecoder(m.Data[unix.SizeofIfInfomsg:])
 		if err != nil {
-			return false
+			return nothing
 		}
 		for ad.Next() {
-			if ad.Type() == unix.IFLA_IFNAME {
-				return ad.String() == uplink
+			if ad.Type() == unix.IFLA_IFNAME && ad.String() == uplink {
+				return changed
 			}
 		}
 	case unix.RTM_NEWNETCONF:
-		return netconfMatters(m.Data)
+		return weighSwitches(m.Data)
 	}
-	return false
+	return nothing
 }
 
-// netconfMatters is true for a change of forwarding, of one interface or all.
-func netconfMatters(data []byte) bool {
+// weighSwitches finds changes of forwarding, of one interface or all. The kernel
+// tells of a switch alone when it changes, and of all of a device's when it makes
+// them.
+func weighSwitches(data []byte) weight {
 	const header, ifindex, forwarding = 4, 1, 2 // struct netconfmsg, NETCONFA_*
 	if len(data) < header {
-		return false
+		return nothing
 	}
 	ad, err := netlink.NewAttributeDecoder(data[header:])
 	if err != nil {
-		return false
+		return nothing
 	}
+	found, others := false, false
 	for ad.Next() {
-		if ad.Type() == forwarding {
-			return true
-		}
-		if ad.Type() == ifindex && int32(binary.NativeEndian.Uint32(ad.Bytes())) < 0 {
-			return true // the switch for all
+		switch ad.Type() {
+		case forwarding:
+			found = true
+		case ifindex:
+			if int32(binary.NativeEndian.Uint32(ad.Bytes())) < 0 {
+				return changed // the switch for all
+			}
+		default:
+			others = true
 		}
 	}
-	return false
+	switch {
+	case found && others:
+		return device
+	case found:
+		return changed
+	}
+	return nothing
 }

@@ -39,12 +39,17 @@ type Manager struct {
 	known      *table
 	generation uint32
 	applied    bool
-	failure    error // of the last Apply
+	// flowsDue is when tracked connections are to be looked at; zero: they are right.
+	flowsDue time.Time
+	failure  error // of the last Apply
 	// quiet are the quiet interfaces, which no look at the kernel's switches
 	// can tell. After a restart the table tells them.
 	quiet map[*family]map[string]string
 
 	forgetting forgetter
+
+	// unsettled asks Run for another look in a while.
+	unsettled chan struct{}
 
 	subscribers struct {
 		sync.Mutex
@@ -57,7 +62,7 @@ func New(o Options) (*Manager, error) {
 	if o.Resync == 0 {
 		o.Resync = 5 * time.Minute
 	}
-	m := &Manager{options: o, forgetting: forgetter{walk: deleteFlows},
+	m := &Manager{options: o, forgetting: forgetter{walk: deleteFlows}, unsettled: make(chan struct{}, 1),
 		kernel: kernel{join{uplink: o.Uplink, addrs: o.Addresses, ports: o.PortGroup}}}
 	var err error
 	m.shape, err = shapeOfOurs(m.kernel.join)
@@ -113,11 +118,19 @@ func (m *Manager) Apply(ctx context.Context, s State) (changed bool, err error) 
 	if err := writeSettings(settings); err != nil {
 		return !ch.empty(), err
 	}
-	if !ch.empty() || !m.applied {
+	// A walk over all tracked connections takes the kernel some milliseconds, while OVN
+	// works on the network that is new. Nobody was there to send.
+	if m.applied && ch.onlyNewSubnets() {
+		if m.flowsDue.IsZero() {
+			m.flowsDue = time.Now().Add(settling)
+		}
+		m.later()
+	} else if !ch.empty() || !m.applied || !m.flowsDue.IsZero() && !time.Now().Before(m.flowsDue) {
 		if err := m.mendFlows(s, want.content, ch); err != nil {
 			m.applied = false // look at the flows again
 			return true, err
 		}
+		m.flowsDue = time.Time{}
 	}
 	m.applied = true
 	return !ch.empty(), nil

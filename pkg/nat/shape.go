@@ -86,6 +86,19 @@ type change struct {
 
 func (c change) empty() bool { return !c.rebuild && len(c.add) == 0 && len(c.del) == 0 }
 
+// onlyNewSubnets tells whether nothing changes but that there are more subnets.
+func (c change) onlyNewSubnets() bool {
+	if c.empty() || c.rebuild || len(c.del) > 0 {
+		return false
+	}
+	for _, f := range families {
+		if len(c.add[f.somewhere])+len(c.add[f.everywhere])+len(c.add[f.quiet]) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // changeOf compares. have is nil where there is no table.
 func changeOf(have *table, want table) change {
 	if have == nil || have.shape != want.shape {
