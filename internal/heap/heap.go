@@ -21,11 +21,20 @@ const (
 	little = 2 << 20
 	// calm is for how many looks it must be so.
 	calm = 10
-	// How much the heap grows before it is collected, in percent of what is in
-	// use: while it is small, while it is large, and while there is nothing to do.
-	small, large, quiet = 50, 100, 20
+	// How much the heap grows before it is collected, in percent of what is in use,
+	// while it starts with a small heap, and otherwise.
+	small, large = 50, 100
 	// largeFrom is from where a heap is large.
 	largeFrom = 64 << 20
+	// roomy is for a process that works and needs no more than when it was last quiet:
+	// a collection takes half of two processors from whoever waits for an answer. One
+	// that takes in more objects (morePart of what it had) would be left with holes
+	// between them.
+	roomy    = 300
+	morePart = 4
+	// spare is what a quiet process allocates before it is collected, as a part of
+	// what is in use, and in bytes at least.
+	sparePart, spareLeast = 8, 4 << 20
 )
 
 // Keep follows what the process does until ctx is done. The runtime alone keeps
@@ -39,7 +48,7 @@ func Keep(ctx context.Context) {
 	debug.SetGCPercent(small)
 	percent := small
 	set := func(p int) {
-		if p != percent {
+		if p != percent { // each setting stops the world
 			debug.SetGCPercent(p)
 			percent = p
 		}
@@ -48,6 +57,7 @@ func Keep(ctx context.Context) {
 	defer t.Stop()
 	all, _ := sizes()
 	w := watch{looked: all}
+	var trimmed, kept uint64 // when it was last quiet: what it had allocated, and had in use
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,16 +66,26 @@ func Keep(ctx context.Context) {
 			all, live := sizes()
 			was := w.calmed()
 			w.look(all)
-			switch {
-			case !w.calmed() && live < largeFrom:
-				set(small)
-			case !w.calmed():
-				set(large)
-			case !was:
-				set(quiet)
+			if w.calmed() && (!was || all-trimmed > max(spareLeast, live/sparePart)) {
 				debug.FreeOSMemory()
+				_, live = sizes()
+				trimmed, kept = all, live
 			}
+			set(percentOf(live, kept))
 		}
+	}
+}
+
+// percentOf is how much a heap of which so many bytes are in use grows before it is
+// collected. kept were in use when the process was last quiet; 0: it never was.
+func percentOf(live, kept uint64) int {
+	switch {
+	case live <= kept+kept/morePart:
+		return roomy
+	case kept == 0 && live < largeFrom:
+		return small
+	default:
+		return large
 	}
 }
 

@@ -37,3 +37,22 @@ func TestSizes(t *testing.T) {
 		t.Errorf("%d bytes allocated, %d in use", allocated, live)
 	}
 }
+
+func TestPercent(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		live, kept uint64
+		want       int
+	}{
+		{30 * mib, 0, 50}, // starts
+		{64 * mib, 0, 100},
+		{30 * mib, 30 * mib, 300}, // works
+		{37 * mib, 30 * mib, 300},
+		{20 * mib, 30 * mib, 300},
+		{38 * mib, 30 * mib, 100}, // takes in more
+	} {
+		if got := percentOf(c.live, c.kept); got != c.want {
+			t.Errorf("%d MiB in use, %d when it was quiet: %d %%, want %d", c.live/mib, c.kept/mib, got, c.want)
+		}
+	}
+}
