@@ -35,7 +35,7 @@ func (w *world) frontSocket() string { return filepath.Join(filepath.Dir(w.socke
 func (w *world) startFront() {
 	w.Helper()
 	args := []string{"run", "-v", "1", "--listen", "unix://" + w.frontSocket(),
-		"--engine", "unix://" + w.socket(), "--plugin-socket", "unix:///run/docker/plugins/arca.sock"}
+		"--engine", "unix://" + w.socket(), "--plugin-socket", "unix://" + w.driver}
 	if w.supervising {
 		args = append(args, "--arca-network", filepath.Join(w.bin, "arca-network"), "--control-socket", strings.TrimPrefix(w.target(), "unix://"), "--")
 		args = append(args, w.flags()...)

@@ -34,7 +34,9 @@ type world struct {
 	network *process
 	arcad   *process
 	client  *control.Client
-	docker  *plugin.DockerEngine
+	// driver is the socket at which arcad serves the driver.
+	driver string
+	docker *plugin.DockerEngine
 	// fronted: arcad serves Docker's API in front of the engine.
 	fronted bool
 	// supervising: arcad runs arca-network itself, and network is nil.
@@ -44,7 +46,7 @@ type world struct {
 // newWorld starts all of it; flags are dockerd's.
 func newWorld(t *testing.T, flags ...string) *world {
 	t.Helper()
-	w := &world{T: t, bin: build(t), daemons: ovntest.Options(t, logr.Discard())}
+	w := &world{T: t, bin: build(t), daemons: ovntest.Options(t, logr.Discard()), driver: "/run/docker/plugins/arca.sock"}
 	t.Cleanup(w.down)
 	w.startNetwork()
 	w.engine = dockertest.Start(t, dockertest.Options{Flags: flags})
@@ -133,7 +135,7 @@ func (w *world) startNetwork() {
 }
 
 func (w *world) startArcad() {
-	w.arcad = w.start("arcad", "plugin", "--target", w.target(), "--engine", "unix://"+w.socket())
+	w.arcad = w.start("arcad", "plugin", "--socket", "unix://"+w.driver, "--target", w.target(), "--engine", "unix://"+w.socket())
 }
 
 // down ends all that is ours; the engine has ended by then.
@@ -170,10 +172,15 @@ func (w *world) run(args ...string) string {
 	return w.engine.Docker(w.T, args...)
 }
 
+// attempt runs a docker command that may fail.
+func (w *world) attempt(args ...string) (string, error) {
+	return w.engine.DockerAt(w.Context(), w.engine.Host, args...)
+}
+
 // refuses runs a docker command that must fail with a text.
 func (w *world) refuses(text string, args ...string) {
 	w.Helper()
-	out, err := w.engine.DockerAt(w.Context(), w.engine.Host, args...)
+	out, err := w.attempt(args...)
 	if err == nil || !strings.Contains(err.Error(), text) {
 		w.Errorf("docker %s: %v %s; want an error with %q", strings.Join(args, " "), err, out, text)
 	}

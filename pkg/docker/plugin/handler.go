@@ -74,6 +74,9 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 		var request Request
 		if code, err := decode(w, r, &request); err != nil {
 			p.sweeper.suspect()
+			if errors.Is(err, errNoBody) {
+				p.noteBrokenOff()
+			}
 			p.log.Info("Cannot read a call of the engine", "call", r.URL.Path[1:], "reason", err.Error())
 			answer(w, code, map[string]string{"Err": err.Error()})
 			return
@@ -95,6 +98,9 @@ func call[Request, Response any](p *Plugin, field string, do func(context.Contex
 	})
 }
 
+// errNoBody is why a call is refused that the engine repeats without its body.
+var errNoBody = errors.New("the request has no body; a call that broke off has to be begun anew")
+
 // decode reads a request. An engine that repeats a call which broke off sends it
 // without its body: what it was about is lost, and to succeed would be a lie.
 func decode(w http.ResponseWriter, r *http.Request, into any) (code int, err error) {
@@ -107,7 +113,7 @@ func decode(w http.ResponseWriter, r *http.Request, into any) (code int, err err
 		if _, none := into.(*empty); none {
 			return 0, nil
 		}
-		return http.StatusBadRequest, errors.New("the request has no body; a call that broke off has to be begun anew")
+		return http.StatusBadRequest, errNoBody
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, fmt.Errorf("the request is larger than %d bytes", maxBody)
 	case err != nil:

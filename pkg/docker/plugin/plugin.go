@@ -7,6 +7,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -85,6 +86,8 @@ type Plugin struct {
 	// released are addresses of endpoints that have just been deleted.
 	released *released
 	sweeper  *sweeper
+	// brokeOff is when a call broke off last.
+	brokeOff atomic.Pointer[time.Time]
 }
 
 // New returns a Plugin. It does nothing by itself before Run.
