@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -83,7 +81,7 @@ func (r *AttachmentReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("attachment").
 		For(&v1alpha1.Attachment{}, builder.WithPredicates(predicate.Or(specChanged(own...), predicate.LabelChangedPredicate{}))).
-		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(networkChanged())).
+		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(r.attachmentsOf), builder.WithPredicates(attachmentsNetworkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
@@ -105,19 +103,6 @@ func (r *AttachmentReconciler) attachmentsOf(ctx context.Context, network client
 		out[i] = request(list[i].Name)
 	}
 	return out
-}
-
-// networkChanged lets pass what attachments depend on.
-func networkChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
-		return !ok1 || !ok2 ||
-			!slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
-			before.EffectiveMTU() != now.EffectiveMTU() || before.Spec.Internal != now.Spec.Internal ||
-			before.EffectiveEgressMode() != now.EffectiveEgressMode() ||
-			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
-	}}
 }
 
 // Reconcile makes the northbound database hold an attachment's port, and this
@@ -244,7 +229,7 @@ func (r *AttachmentReconciler) plug(ctx context.Context, a *v1alpha1.Attachment)
 // policies that select it.
 func (r *AttachmentReconciler) write(ctx context.Context, a *v1alpha1.Attachment, n *v1alpha1.Network, rows []ovnsync.Row) error {
 	place := r.Policies.Place(a, n)
-	rows[0].Members, rows[0].Needs = append(rows[0].Members, place.Members...), place.Needs
+	place.enter(rows)
 	_, err := r.Northbound.Update(ctx, topology.AttachmentOwner(a), rows)
 	var missing *ovnsync.MissingParentError
 	if errors.As(err, &missing) && (missing.Table == nbdb.AddressSetTable || missing.Table == nbdb.ACLTable) {

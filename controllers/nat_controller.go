@@ -12,10 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/nat"
@@ -52,49 +48,13 @@ type NATReconciler struct {
 // SetupWithManager registers the reconciler.
 func (r *NATReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(natName)
-	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{request(natName)}
-	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("nat").
-		Watches(&v1alpha1.Network{}, one, builder.WithPredicates(waysChanged())).
-		Watches(&v1alpha1.Attachment{}, one, builder.WithPredicates(publishedChanged())).
+		Watches(&v1alpha1.Network{}, one(natName), builder.WithPredicates(natNetworkChanged())).
+		Watches(&v1alpha1.Attachment{}, one(natName), builder.WithPredicates(natAttachmentChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).
 		Complete(r)
-}
-
-// waysChanged lets pass what the ways of a network depend on.
-func waysChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
-		return !ok1 || !ok2 || !slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
-			before.Spec.Internal != now.Spec.Internal || before.EffectiveEgressMode() != now.EffectiveEgressMode()
-	}}
-}
-
-// publishedChanged lets pass attachments that publish ports, or did.
-func publishedChanged() predicate.Predicate {
-	publishes := func(o client.Object) bool {
-		a, ok := o.(*v1alpha1.Attachment)
-		return !ok || len(a.Status.Ports) > 0
-	}
-	return predicate.Funcs{
-		CreateFunc: func(e event.CreateEvent) bool { return publishes(e.Object) },
-		DeleteFunc: func(e event.DeleteEvent) bool { return publishes(e.Object) },
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok1 := e.ObjectOld.(*v1alpha1.Attachment)
-			now, ok2 := e.ObjectNew.(*v1alpha1.Attachment)
-			if !ok1 || !ok2 {
-				return true
-			}
-			return (publishes(before) || publishes(now)) &&
-				(!slices.Equal(before.Status.Ports, now.Status.Ports) ||
-					!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
-					before.DeletionTimestamp.IsZero() != now.DeletionTimestamp.IsZero())
-		},
-	}
 }
 
 // Reconcile makes the host's rules what the objects say.

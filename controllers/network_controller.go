@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -67,32 +66,6 @@ func enqueueNetworkOf(_ context.Context, e event.DeleteEvent, q workqueue.TypedR
 	if a, ok := e.Object.(*v1alpha1.Attachment); ok {
 		q.Add(request(a.Spec.Network))
 	}
-}
-
-// specChanged lets everything pass but a change of status alone. Of the status
-// it lets pass the conditions that the reconciler writes itself: it may have
-// found nothing to write because its cache had not caught up with its last
-// write yet, and looks again when it has.
-func specChanged(own ...string) predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
-			!e.ObjectNew.GetDeletionTimestamp().Equal(e.ObjectOld.GetDeletionTimestamp()) ||
-			len(e.ObjectOld.GetFinalizers()) != len(e.ObjectNew.GetFinalizers()) {
-			return true
-		}
-		before, ok1 := e.ObjectOld.(conditioned)
-		now, ok2 := e.ObjectNew.(conditioned)
-		if !ok1 || !ok2 {
-			return true
-		}
-		for _, t := range own {
-			x, y := findCondition(before, t), findCondition(now, t)
-			if (x == nil) != (y == nil) || x != nil && *x != *y {
-				return true
-			}
-		}
-		return false
-	}}
 }
 
 // rateLimiter delays retries of one object after an error: 50 ms, doubled up

@@ -126,6 +126,11 @@ type Place struct {
 	edition int
 }
 
+// enter makes an attachment's rows, of which the port is the first, belong there.
+func (p Place) enter(rows []ovnsync.Row) {
+	rows[0].Members, rows[0].Needs = append(rows[0].Members, p.Members...), p.Needs
+}
+
 // Place returns the sets that an attachment's endpoint belongs into and the
 // rows that must be there before its port.
 func (b *PolicyBook) Place(a *v1alpha1.Attachment, network *v1alpha1.Network) Place {

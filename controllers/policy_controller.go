@@ -14,10 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
@@ -44,27 +40,14 @@ var allPolicies = policy.Owner().Name
 // SetupWithManager registers the reconciler.
 func (r *PolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(allPolicies)
-	all := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{request(allPolicies)}
-	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("policy").
-		Watches(&v1alpha1.Policy{}, all, builder.WithPredicates(specChanged(v1alpha1.ConditionAccepted,
+		Watches(&v1alpha1.Policy{}, one(allPolicies), builder.WithPredicates(specChanged(v1alpha1.ConditionAccepted,
 			v1alpha1.ConditionResolvedRefs, v1alpha1.ConditionProgrammed, v1alpha1.ConditionReady))).
-		Watches(&v1alpha1.Network{}, all, builder.WithPredicates(predicate.Or(networkChanged(), separationChanged()))).
+		Watches(&v1alpha1.Network{}, one(allPolicies), builder.WithPredicates(policiesNetworkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).
 		Complete(r)
-}
-
-// separationChanged lets pass that a network's endpoints are separated or not
-// any longer.
-func separationChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
-		return ok1 && ok2 && before.Generation != now.Generation
-	}}
 }
 
 // Reconcile makes the northbound database hold what all policies stand for.

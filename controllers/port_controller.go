@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -17,8 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -65,7 +62,7 @@ type PortReconciler struct {
 func (r *PortReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("port").
-		For(&v1alpha1.Attachment{}, builder.WithPredicates(portInputChanged())).
+		For(&v1alpha1.Attachment{}, builder.WithPredicates(portAttachmentChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Workers,
@@ -73,22 +70,6 @@ func (r *PortReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			ReconciliationTimeout:   callTimeout,
 		}).
 		Complete(r)
-}
-
-// portInputChanged lets pass what a port depends on.
-func portInputChanged() predicate.Predicate {
-	changed := specChanged(v1alpha1.ConditionReady).Update
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.Attachment)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Attachment)
-		return !ok1 || !ok2 || changed(e) ||
-			!slices.Equal(before.Status.Addresses, now.Status.Addresses) ||
-			!slices.Equal(before.Status.LinkLocalAddresses, now.Status.LinkLocalAddresses) ||
-			!slices.Equal(before.Status.Gateways, now.Status.Gateways) ||
-			before.Status.MAC != now.Status.MAC || before.Status.MTU != now.Status.MTU ||
-			before.Status.RouteMetric != now.Status.RouteMetric ||
-			isTrue(before, v1alpha1.ConditionProgrammed) != isTrue(now, v1alpha1.ConditionProgrammed)
-	}}
 }
 
 // Reconcile makes this host hold an attachment's port.

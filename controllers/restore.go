@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
+	"github.com/vas-solutus/arca-network/pkg/policy"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
@@ -24,7 +26,11 @@ type restorer struct {
 	client     client.Reader
 	northbound Northbound
 	policies   *PolicyBook
-	// then is called after the rows are written.
+	// uplink writes what makes this host the router's gateway.
+	uplink func(context.Context) error
+	// hold is told when the rows are written. May be nil.
+	hold Hold
+	// then is called after that.
 	then func()
 	log  logr.Logger
 	bell // asks for a restore
@@ -39,10 +45,15 @@ func (r *restorer) Start(ctx context.Context) error {
 		case <-r.bell:
 		}
 		from := time.Now()
-		if n, err := r.restore(ctx); err != nil {
+		n, err := r.restore(ctx)
+		if err != nil {
 			r.log.Info("Rows could not be restored at once; each object does it now", "why", err.Error())
 		} else if n > 0 {
 			r.log.Info("Rows of all objects were written", "objects", n, "seconds", time.Since(from).Seconds())
+		}
+		// After the next connection it is another restore.
+		if r.hold != nil && !errors.Is(err, ovnsync.ErrDisconnected) {
+			r.hold.Release(ctx)
 		}
 		r.then()
 	}
@@ -75,9 +86,7 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 			wanted = append(wanted, ovnsync.Owned{Owner: topology.NetworkOwner(n), Rows: rows})
 		}
 	}
-	if err := r.write(ctx, wanted); err != nil {
-		return 0, err
-	}
+	errs := []error{r.write(ctx, wanted), r.uplink(ctx), r.restorePolicies(ctx)}
 	done := len(wanted)
 	wanted = nil
 	for i := range attachments.Items {
@@ -86,15 +95,27 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 		if n == nil || !inForce(a, a.Status.ObservedGeneration) {
 			continue
 		}
-		// The rows of policies come later: an endpoint must not be there before.
-		if place := r.policies.Place(a, n); len(place.Needs)+len(place.Members) > 0 || place.News {
-			continue
+		place := r.policies.Place(a, n)
+		if place.News {
+			continue // policies have to be looked at first
 		}
 		if rows, err := topology.Attachment(a, n); err == nil {
+			place.enter(rows)
 			wanted = append(wanted, ovnsync.Owned{Owner: topology.AttachmentOwner(a), Rows: rows})
 		}
 	}
-	return done + len(wanted), r.write(ctx, wanted)
+	return done + len(wanted), errors.Join(append(errs, r.write(ctx, wanted))...)
+}
+
+// restorePolicies writes the rows of policies, which have to be there before the
+// endpoints that they are for: those go without where it fails, and wait.
+func (r *restorer) restorePolicies(ctx context.Context) error {
+	s, err := takePolicySnapshot(ctx, r.client)
+	if err != nil {
+		return err
+	}
+	_, err = r.northbound.Update(ctx, policy.Owner(), s.program.Rows)
+	return err
 }
 
 // inForce tells that the status of an object says all about its rows.

@@ -78,7 +78,11 @@ func TestRestoreWritesWhatIsInForce(t *testing.T) {
 		attachment("orphan", "nowhere", 1, nil), attachment("selected", "m", 1, map[string]string{"role": "web"}), selects,
 	).Build()
 	nb, done := &recorded{}, make(chan struct{})
-	r := &restorer{client: c, northbound: nb, policies: NewPolicyBook(), then: func() { close(done) },
+	uplink := func(context.Context) error {
+		nb.owners = append(nb.owners, "Uplink")
+		return nil
+	}
+	r := &restorer{client: c, northbound: nb, policies: NewPolicyBook(), uplink: uplink, then: func() { close(done) },
 		log: testr.New(t), bell: newBell()}
 	go func() { _ = r.Start(t.Context()) }()
 	r.Ask()
@@ -86,7 +90,7 @@ func TestRestoreWritesWhatIsInForce(t *testing.T) {
 	if len(nb.owners) > 3 {
 		slices.Sort(nb.owners[1:3]) // networks go side by side
 	}
-	if want := []string{"Topology shared", "Network m", "Network n", "Attachment a"}; !slices.Equal(nb.owners, want) {
+	if want := []string{"Topology shared", "Network m", "Network n", "Uplink", "Policy policies", "Attachment a", "Attachment selected"}; !slices.Equal(nb.owners, want) {
 		t.Errorf("written: %v, want %v", nb.owners, want)
 	}
 }

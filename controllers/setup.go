@@ -50,11 +50,22 @@ type Options struct {
 	// HostRoutes gives the ranges that this host routes elsewhere; no subnet
 	// is chosen from them.
 	HostRoutes func() ([]netip.Prefix, error)
+	// Hold keeps OVN from the northbound database while that is filled anew. Nil:
+	// nothing does.
+	Hold Hold
 	// Workers is the number of attachments worked on side by side. Default: 64.
 	Workers int
 	// Apart registers the work of this host as a controller of its own, as it
 	// is where several hosts share the central work.
 	Apart bool
+}
+
+// Hold is what has OVN wait for a northbound database that was made anew.
+type Hold interface {
+	// Held tells whether it waits.
+	Held() bool
+	// Release says that the rows of all objects are there.
+	Release(ctx context.Context)
 }
 
 // Finalizers are those that the reconcilers put on objects. An API that puts
@@ -136,7 +147,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		everyAttachment.Ask()
 		pruner.Ask()
 	}
-	restore := &restorer{client: c, northbound: o.Northbound, policies: policyBook,
+	restore := &restorer{client: c, northbound: o.Northbound, policies: policyBook, uplink: uplinkPort.bind, hold: o.Hold,
 		then: lookAtAll, log: log.WithName("restore"), bell: newBell()}
 	runnables := []manager.Runnable{everyNetwork, everyAttachment, pruner, restore}
 	everyPort := everyAttachment
@@ -157,9 +168,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 	}
 
+	held := func() bool { return o.Hold != nil && o.Hold.Held() }
 	o.Northbound.Subscribe(func(e ovnsync.Event) {
 		switch {
-		case e.New:
+		case e.New || e.All && held():
 			restore.Ask()
 		case e.All:
 			lookAtAll()
@@ -181,7 +193,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		switch {
 		case e.All:
 			uplink.Enqueue(topology.UplinkInterface)
-			everyPort.Ask()
+			if o.Apart || !held() { // or the restore would wait for them, and asks afterwards
+				everyPort.Ask()
+			}
 			pruner.Ask()
 		case e.Owner.Kind == topology.KindTopology:
 			uplink.Enqueue(topology.UplinkInterface)

@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
@@ -53,6 +55,14 @@ func (t *Trigger) Enqueue(names ...string) {
 	for _, name := range names {
 		t.queue.Add(request(name))
 	}
+}
+
+// one enqueues one request, whatever object changes: for reconcilers whose work is
+// one whole.
+func one(name string) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{request(name)}
+	})
 }
 
 func request(name string) reconcile.Request {

@@ -5,16 +5,11 @@ package controllers
 
 import (
 	"context"
-	"slices"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/topology"
@@ -43,22 +38,10 @@ func (r *UplinkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(topology.UplinkInterface)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("uplink").
-		Watches(&v1alpha1.Network{}, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-			return []reconcile.Request{request(topology.UplinkInterface)}
-		}), builder.WithPredicates(subnetsChanged())).
+		Watches(&v1alpha1.Network{}, one(topology.UplinkInterface), builder.WithPredicates(uplinkNetworkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).
 		Complete(r)
-}
-
-// subnetsChanged lets pass what the port and its routes depend on.
-func subnetsChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok1 := e.ObjectOld.(*v1alpha1.Network)
-		now, ok2 := e.ObjectNew.(*v1alpha1.Network)
-		return !ok1 || !ok2 || !slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
-			before.EffectiveMTU() != now.EffectiveMTU()
-	}}
 }
 
 // Reconcile makes the port.
@@ -74,10 +57,19 @@ func (r *UplinkReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.
 	if err == nil && r.OnPort != nil {
 		r.OnPort()
 	}
-	// In a database that was just wiped the name is missing for a moment: that
-	// is no reason to unbind.
-	if chassis := r.Chassis(); err == nil && chassis != "" {
-		_, err = r.Northbound.Update(ctx, topology.UplinkOwner(), topology.Uplink(chassis))
+	if err == nil {
+		err = r.bind(ctx)
 	}
 	return settle(ctrl.Result{}, err)
+}
+
+// bind has this host be the router's gateway. In a database that was just wiped
+// the host's name is missing for a moment: that is no reason to unbind.
+func (r *UplinkReconciler) bind(ctx context.Context) error {
+	chassis := r.Chassis()
+	if chassis == "" {
+		return nil
+	}
+	_, err := r.Northbound.Update(ctx, topology.UplinkOwner(), topology.Uplink(chassis))
+	return err
 }

@@ -49,10 +49,8 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 			err = nil
 		}
 	}()
-	config, api, err := o.startAPI(ctx, log)
-	if err != nil {
-		return err
-	}
+	base, err := o.startBase(ctx, log)
+	config, api, daemons, northbound := base.config, base.api, base.daemons, base.northbound
 	apiDone := make(<-chan struct{})
 	if api != nil {
 		apiDone = api.Done()
@@ -64,15 +62,10 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 			}
 		}()
 	}
-	daemons, endpoints, err := o.startDaemons(ctx, log)
 	if err != nil {
 		return err
 	}
-	northbound, err := ovnsync.New(ovnsync.Options{Endpoint: endpoints.NB, Log: log.WithName("ovnsync")})
-	if err != nil {
-		return err
-	}
-	ports, err := vnet.New(vnet.Options{OVSSocket: endpoints.OVS, Bridge: "br-int", Log: log.WithName("vnet")})
+	ports, err := vnet.New(vnet.Options{OVSSocket: base.ovs, Bridge: "br-int", Log: log.WithName("vnet")})
 	if err != nil {
 		return err
 	}
@@ -92,7 +85,7 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	mgr, err := o.newManager(config, log)
+	mgr, err := o.newManager(config, api, log)
 	if err != nil {
 		return err
 	}
@@ -109,7 +102,12 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	var hold controllers.Hold
+	if daemons != nil {
+		hold = daemons
+	}
 	if err := controllers.Setup(ctx, mgr, controllers.Options{
+		Hold:       hold,
 		Northbound: northbound,
 		Ports:      ports,
 		NAT:        rules,
@@ -157,13 +155,61 @@ func logPolicy(log logr.Logger) func(ovnd.ACLLine) {
 	}
 }
 
-// startAPI starts the embedded API or finds the external one.
-func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, *store.Store, error) {
+// base is what all the rest stands on.
+type base struct {
+	config     *rest.Config
+	api        *store.Store // nil where the API is an external one
+	daemons    *ovnd.Stack  // nil where they are the system's
+	ovs        string
+	northbound *ovnsync.Syncer
+}
+
+// startBase starts the API, and beside it the daemons, whose northbound database
+// is read from then on. The daemons are touched only where the state folder is
+// ours. What has started is returned with an error, too.
+func (o *options) startBase(ctx context.Context, log logr.Logger) (b base, err error) {
+	whole := ctx
+	g, ctx := errgroup.WithContext(ctx)
+	locked := make(chan struct{})
+	g.Go(func() (err error) {
+		b.config, b.api, err = o.startAPI(ctx, func() { close(locked) }, log)
+		return err
+	})
+	g.Go(func() error {
+		select {
+		case <-locked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		daemons, endpoints, err := o.startDaemons(ctx, log)
+		if err != nil {
+			return err
+		}
+		b.daemons, b.ovs = daemons, endpoints.OVS
+		sync := ovnsync.Options{Endpoint: endpoints.NB, Log: log.WithName("ovnsync")}
+		if daemons != nil {
+			sync.Held = daemons.Held
+		}
+		b.northbound, err = ovnsync.New(sync)
+		if err != nil {
+			return err
+		}
+		b.northbound.Begin(whole)
+		return nil
+	})
+	err = g.Wait()
+	return b, err
+}
+
+// startAPI starts the embedded API or finds the external one. locked is called once
+// the state folder is ours, or there is none.
+func (o *options) startAPI(ctx context.Context, locked func(), log logr.Logger) (*rest.Config, *store.Store, error) {
 	crds, err := crd.All()
 	if err != nil {
 		return nil, nil, err
 	}
 	if o.kubeconfig != "" {
+		locked()
 		config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 		if err != nil {
 			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
@@ -186,6 +232,7 @@ func (o *options) startAPI(ctx context.Context, log logr.Logger) (*rest.Config, 
 		Hosts:      hosts,
 		CRDs:       crds,
 		Finalizers: controllers.Finalizers(),
+		Locked:     locked,
 		Log:        log.WithName("store"),
 	})
 	if err != nil {
@@ -238,19 +285,23 @@ func (o *options) newNameServer(log logr.Logger) (*dns.Server, error) {
 	})
 }
 
-func (o *options) newManager(config *rest.Config, log logr.Logger) (ctrl.Manager, error) {
+func (o *options) newManager(config *rest.Config, api *store.Store, log logr.Logger) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
+	}
+	objects := cache.Options{
+		// Half of an object's memory, and nobody here reads them.
+		DefaultTransform: cache.TransformStripManagedFields(),
+	}
+	if api != nil {
+		objects.NewInformer = api.NewInformer(scheme)
 	}
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme:           scheme,
 		Logger:           log,
 		Metrics:          metricsserver.Options{BindAddress: o.metrics},
 		PprofBindAddress: o.pprof,
-		Cache: cache.Options{
-			// Half of an object's memory, and nobody here reads them.
-			DefaultTransform: cache.TransformStripManagedFields(),
-		},
+		Cache:            objects,
 	})
 }

@@ -6,7 +6,6 @@ package ovnd_test
 import (
 	"os/exec"
 	"regexp"
-	"syscall"
 	"testing"
 	"time"
 
@@ -43,20 +42,7 @@ func TestPortBuffers(t *testing.T) {
 	s.PortsChanged()
 	eventuallyBuffer(t, "wide0", wide)
 
-	back := make(chan string, 1)
-	s.Subscribe(func(c string) { back <- c })
-	for _, c := range s.Components() {
-		if c.Name == "ovs-vswitchd" {
-			if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	select {
-	case <-back:
-	case <-time.After(30 * time.Second):
-		t.Fatal("ovs-vswitchd did not come back")
-	}
+	kill(t, s, "ovs-vswitchd")
 	eventuallyBuffer(t, "wide0", wide)
 	if now := receiveBuffer(t, other); now != had {
 		t.Errorf("another program's packet socket has a buffer of %d bytes, had %d", now, had)

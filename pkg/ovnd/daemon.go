@@ -33,6 +33,7 @@ type Component struct {
 type daemon struct {
 	name     string
 	args     []string
+	more     func() []string             // arguments that depend on when it is started
 	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
@@ -66,7 +67,13 @@ func (d *daemon) ensure(ctx context.Context) (adopted bool, err error) {
 		return false, err
 	}
 	if p == nil {
-		return false, d.start(ctx)
+		// ovn-controller 25.03.0 crashes at its start now and then.
+		for try := 1; ; try++ {
+			if err = d.start(ctx); try == startTries || !errors.Is(err, errAtOnce) {
+				return false, err
+			}
+			d.log.Info("Daemon ended as soon as it was started; starting it again", "daemon", d.name, "log", d.logfile())
+		}
 	}
 	d.set(p)
 	d.mu.Lock()
@@ -99,6 +106,12 @@ func (d *daemon) finish(ctx context.Context) error {
 	return fmt.Errorf("%s: %w", d.name, err)
 }
 
+// errAtOnce is of a daemon that said it was ready and is not there.
+var errAtOnce = errors.New("it ended as soon as it was started")
+
+// startTries is how often such a one is started before that is an error.
+const startTries = 3
+
 // start starts the daemon and returns when it is ready: it detaches itself
 // then, and so outlives this process.
 func (d *daemon) start(ctx context.Context) error {
@@ -114,6 +127,9 @@ func (d *daemon) start(ctx context.Context) error {
 		"--detach", "--no-chdir", "--pidfile=" + d.pidfile(), "--unixctl=" + d.control(),
 		"--log-file=" + d.logfile(), "-vconsole:off", "-vsyslog:off", "-vfile:info",
 	}, d.args...)
+	if d.more != nil {
+		args = append(args, d.more()...)
+	}
 	if _, err := d.programs.run(ctx, d.name, args...); err != nil {
 		return err
 	}
@@ -122,7 +138,7 @@ func (d *daemon) start(ctx context.Context) error {
 		return err
 	}
 	if p == nil {
-		return fmt.Errorf("%s ended as soon as it was started; see %s", d.name, d.logfile())
+		return fmt.Errorf("%s: %w; see %s", d.name, errAtOnce, d.logfile())
 	}
 	d.set(p)
 	d.mu.Lock()
@@ -215,6 +231,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// ask sends a command to the daemon's control socket.
+func (d *daemon) ask(ctx context.Context, command ...string) (answer string, err error) {
+	return d.programs.run(ctx, "ovs-appctl", append([]string{"--timeout=5", "-t", d.control()}, command...)...)
+}
+
 // stop ends the daemon: asked by its control socket, then by SIGTERM, then by
 // SIGKILL.
 func (d *daemon) stop(ctx context.Context) error {
@@ -224,7 +245,7 @@ func (d *daemon) stop(ctx context.Context) error {
 	}
 	defer p.close()
 	ask := func() error {
-		_, err := d.programs.run(ctx, "ovs-appctl", append([]string{"--timeout=5", "-t", d.control()}, d.exit...)...)
+		_, err := d.ask(ctx, d.exit...)
 		return err
 	}
 	for _, attempt := range []struct {

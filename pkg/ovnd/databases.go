@@ -19,12 +19,22 @@ import (
 // database is one of the databases that ovsdb-server serves.
 type database struct {
 	name, file, schema string
+	// first is a transaction for a new file. May be empty.
+	first string
 }
 
+const northbound = "OVN_Northbound"
+
+// firstRow is what a new northbound database has from the start: where ovn-northd's
+// probes come from, which we do not use. The address is in flows of every switch, and
+// ovn-northd chooses another one for each database that names none (ovn-nb(5)).
+const firstRow = `["OVN_Northbound", {"op": "insert", "table": "NB_Global",
+	"row": {"options": ["map", [["svc_monitor_mac", "0e:61:72:63:61:01"]]]}}]`
+
 var databaseFiles = []database{
-	{"Open_vSwitch", "conf.db", "openvswitch/vswitch.ovsschema"},
-	{"OVN_Northbound", "nb.db", "ovn/ovn-nb.ovsschema"},
-	{"OVN_Southbound", "sb.db", "ovn/ovn-sb.ovsschema"},
+	{"Open_vSwitch", "conf.db", "openvswitch/vswitch.ovsschema", ""},
+	{northbound, "nb.db", "ovn/ovn-nb.ovsschema", firstRow},
+	{"OVN_Southbound", "sb.db", "ovn/ovn-sb.ovsschema", ""},
 }
 
 // keptCorrupt is how many damaged files of one database are kept.
@@ -33,7 +43,7 @@ const keptCorrupt = 3
 // prepare makes a database's file ready for the server: made if missing,
 // converted if the package's schema is newer, put aside if damaged. All three
 // databases are derived from the objects, so an empty one fills itself.
-func (d database) prepare(ctx context.Context, p *programs, dir string, log logr.Logger) error {
+func (d database) prepare(ctx context.Context, p *programs, dir string, log logr.Logger) (made bool, err error) {
 	file, schema := filepath.Join(dir, d.file), p.share(d.schema)
 	if _, err := os.Stat(file); err == nil {
 		have, err := p.run(ctx, "ovsdb-tool", "db-version", file)
@@ -43,20 +53,23 @@ func (d database) prepare(ctx context.Context, p *programs, dir string, log logr
 		}
 		if err != nil {
 			if ctx.Err() != nil {
-				return err
+				return false, err
 			}
 			if err := putAside(file); err != nil {
-				return fmt.Errorf("putting damaged database %s aside: %w", file, err)
+				return false, fmt.Errorf("putting damaged database %s aside: %w", file, err)
 			}
 			log.Error(err, "Database is damaged; it was put aside and will be filled from the objects", "file", file)
 		} else {
-			return d.upgrade(ctx, p, file, schema, have, log)
+			return false, d.upgrade(ctx, p, file, schema, have, log)
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
-		return err
+		return false, err
 	}
-	_, err := p.run(ctx, "ovsdb-tool", "create", file, schema)
-	return err
+	_, err = p.run(ctx, "ovsdb-tool", "create", file, schema)
+	if err == nil && d.first != "" {
+		_, err = p.run(ctx, "ovsdb-tool", "transact", file, d.first)
+	}
+	return err == nil, err
 }
 
 func (d database) upgrade(ctx context.Context, p *programs, file, schema, have string, log logr.Logger) error {

@@ -5,11 +5,14 @@
 // process for Open_vSwitch, northbound and southbound), ovs-vswitchd,
 // ovn-northd and ovn-controller. It starts them, adopts those that run,
 // restarts what dies and stops them when told to. They outlive this process. It
-// gives the sockets by which ovs-vswitchd reads its ports room to queue.
+// gives the sockets by which ovs-vswitchd reads its ports room to queue, and keeps
+// one flow in br-int: endpoints are no routers (see raguard.go).
 //
-// It must not write what the databases are for. Its one exception: before
+// It must not write what the databases are for. Its exceptions: before
 // ovs-vswitchd and ovn-controller start it sets the keys of the Open_vSwitch
-// row that they read at their start (userspace TSO, system-id, ovn-*).
+// row that they read at their start (userspace TSO, system-id, ovn-*), and a new
+// northbound database begins with one option of ovn-northd's. Until that is filled
+// it has ovn-northd wait (see hold.go).
 //
 // Daemons of a Debian root folder are run by that folder's own loader and
 // libraries instead of in a chroot: sockets then have one path inside and

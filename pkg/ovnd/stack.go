@@ -25,6 +25,7 @@ type Stack struct {
 	daemons  []*daemon // in the order of their start
 	lock     *os.File
 	ports    chan struct{} // of ovs-vswitchd have changed
+	hold     *hold
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -51,6 +52,9 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			return nil, err
 		}
 		o.Log.V(1).Info("Daemon runs", "daemon", d.name, "pid", d.component().PID, "adopted", adopted)
+		if adopted && d.name == "ovn-northd" {
+			s.hold.adopt(ctx)
+		}
 		if adopted && d.name == "ovsdb-server" {
 			for _, db := range databaseFiles {
 				if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, o.Log); err != nil {
@@ -81,16 +85,19 @@ func newStack(o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1)}
+	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1), hold: &hold{log: o.Log}}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
 		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
 		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure},
-		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}},
+		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.hold.arguments},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
 	}
 	for _, d := range s.daemons {
 		d.options, d.programs, d.log = &s.options, p, o.Log
+		if d.name == "ovn-northd" {
+			s.hold.northd = d
+		}
 	}
 	return s, nil
 }
@@ -105,8 +112,12 @@ func (s *Stack) serverArgs() []string {
 
 func (s *Stack) prepareDatabases(ctx context.Context) error {
 	for _, db := range databaseFiles {
-		if err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log); err != nil {
+		made, err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log)
+		if err != nil {
 			return err
+		}
+		if made && db.name == northbound {
+			s.hold.begin(ctx)
 		}
 	}
 	return nil
@@ -187,6 +198,7 @@ func (s *Stack) Run(ctx context.Context) error {
 		wg.Go(func() { d.watch(ctx, s.restarted) })
 	}
 	wg.Go(func() { s.keepBuffers(ctx) })
+	wg.Go(func() { s.guard(ctx) })
 	tick := time.NewTicker(logCheck)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -195,7 +207,7 @@ func (s *Stack) Run(ctx context.Context) error {
 		case <-tick.C:
 			for _, d := range s.daemons {
 				if boundLog(d.logfile()) {
-					_, _ = s.programs.run(ctx, "ovs-appctl", "--timeout=5", "-t", d.control(), "vlog/reopen")
+					_, _ = d.ask(ctx, "vlog/reopen")
 				}
 			}
 		}

@@ -48,6 +48,25 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// kill kills a daemon and waits until it was started again.
+func kill(t *testing.T, s *ovnd.Stack, name string) {
+	t.Helper()
+	back := make(chan string, 4)
+	s.Subscribe(func(c string) { back <- c })
+	for _, c := range s.Components() {
+		if c.Name == name {
+			if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	select {
+	case <-back:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s did not come back", name)
+	}
+}
+
 // TestAdopt: daemons outlive the one who started them, and the next one takes
 // them over as they are.
 func TestAdopt(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/ovn-kubernetes/libovsdb/model"
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
@@ -27,15 +28,18 @@ type plan struct {
 	first  int // operation of the owner that is being planned
 	// pending holds the rows that the plan inserts.
 	pending map[string]inserted
+	// deleted holds the operations that delete rows, by UUID.
+	deleted map[string]int
 	// settled and removed say what the database will hold, for telling our own
 	// changes from those of others.
 	settled []settled
 	removed []string
 }
 
-// inserted is a row that the plan inserts: its named UUID and its operation.
+// inserted is a row that the plan inserts: its UUID, or a name that stands for
+// one, and its operation.
 type inserted struct {
-	name string
+	self string
 	op   int
 }
 
@@ -50,7 +54,7 @@ type settled struct {
 }
 
 func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
-	return &plan{view: v, schema: schema, pending: map[string]inserted{}}
+	return &plan{view: v, schema: schema, pending: map[string]inserted{}, deleted: map[string]int{}}
 }
 
 // mark remembers where the plan stands; rollback returns there.
@@ -58,6 +62,7 @@ func (p *plan) mark() plan { return *p }
 
 func (p *plan) rollback(m plan) {
 	maps.DeleteFunc(p.pending, func(_ string, made inserted) bool { return made.op >= len(m.ops) })
+	maps.DeleteFunc(p.deleted, func(_ string, op int) bool { return op >= len(m.ops) })
 	*p = m
 }
 
@@ -161,9 +166,8 @@ func identity(owner Owner, row Row) map[string]string {
 }
 
 func (p *plan) insert(owner Owner, table string, row Row) error {
-	p.names++
-	name := fmt.Sprintf("row%d", p.names)
-	values := ovsdb.Row{}
+	self, op := p.newRow(owner, table, row.ID)
+	values := op.Row
 	for _, c := range row.Columns {
 		if err := p.value(table, c, row.Model, values); err != nil {
 			return err
@@ -178,14 +182,37 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 	ids := identity(owner, row)
 	values["external_ids"] = ovsdbconn.Pairs(ids)
 	p.settled = append(p.settled, settled{op: len(p.ops), row: row, ids: ids, refs: refs})
-	p.pending[table+"\x00"+row.ID] = inserted{name: name, op: len(p.ops)}
-	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: values})
+	p.pending[table+"\x00"+row.ID] = inserted{self: self, op: len(p.ops)}
+	p.ops = append(p.ops, op)
 	for _, m := range row.Members {
-		if err := p.join(m, name, false); err != nil {
+		if err := p.join(m, self, false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// rowSpace is the namespace of the UUIDs of our rows.
+var rowSpace = uuid.MustParse("9d0e8f6b-7f0c-4c1e-8a63-2f1d6f0f6a35")
+
+// newRow is the insertion of a row, and what the row is called in other operations.
+// Its UUID follows from whose row it is (an extension of RFC 7047's insert, since
+// Open vSwitch 2.13). So a row that was lost, with its database even, comes back as
+// the same: to ovn-northd, and to all that it has derived from it, nothing happened.
+func (p *plan) newRow(owner Owner, table, id string) (self string, op ovsdb.Operation) {
+	op = ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, Row: ovsdb.Row{}}
+	self = uuid.NewSHA1(rowSpace, []byte(owner.UID+"\x00"+table+"\x00"+id)).String()
+	// It is taken by a row whose keys somebody has changed, or that goes in the same
+	// transaction. Then this one is a new row.
+	_, goes := p.deleted[self]
+	if goes || p.view.has(table, self) {
+		p.names++
+		self = fmt.Sprintf("row%d", p.names)
+		op.UUIDName = self
+		return self, op
+	}
+	op.UUID = self
+	return self, op
 }
 
 // correct brings a row to what it should be, column by column.
@@ -262,11 +289,12 @@ func (p *plan) remove(e existing) {
 		p.leave(m, e.uuid)
 	}
 	p.removed = append(p.removed, e.uuid)
+	p.deleted[e.uuid] = len(p.ops)
 	p.ops = append(p.ops, ovsdb.Operation{Op: ovsdb.OperationDelete, Table: e.table, Where: ovsdbconn.ByUUID(e.uuid)})
 }
 
 // join puts a member's value into its set, where it is not there yet. self is
-// the UUID or the named UUID of the declaring row.
+// what the declaring row is called.
 func (p *plan) join(m Member, self string, look bool) error {
 	value, isReference := m.Value, m.Value == ""
 	if isReference {
@@ -281,7 +309,7 @@ func (p *plan) join(m Member, self string, look bool) error {
 			into[m.Column] = ovsdb.OvsSet{GoSet: append(slices.Clip(set.GoSet), ovsSet(value, isReference).GoSet...)}
 			return nil
 		}
-		parent = made.name
+		parent = made.self
 	} else {
 		e, found := p.view.row(m.Table, m.ID)
 		if !found {

@@ -53,6 +53,9 @@ type Options struct {
 	Timeout time.Duration
 	// Resync is how often everything is looked at again. Default: 10 min.
 	Resync time.Duration
+	// Held tells that OVN takes in nothing for now, so that nobody waits for it.
+	// Nil: it always does.
+	Held func() bool
 }
 
 // Event tells that rows may no longer be what their owner wants.
@@ -80,6 +83,12 @@ type Event struct {
 type Syncer struct {
 	options Options
 	queue   chan *change
+	// tried is closed when Run has tried to connect: callers wait for that, since a
+	// large database takes seconds to read.
+	tried chan struct{}
+
+	// early is what Begin makes for Run.
+	early chan *session
 
 	mu          sync.Mutex
 	session     *session
@@ -97,7 +106,7 @@ func New(o Options) (*Syncer, error) {
 	if o.Resync == 0 {
 		o.Resync = 10 * time.Minute
 	}
-	return &Syncer{options: o, queue: make(chan *change, maxBatch)}, nil
+	return &Syncer{options: o, queue: make(chan *change, maxBatch), tried: make(chan struct{})}, nil
 }
 
 // Subscribe calls fn for every event. fn must not block. Subscribe before Run.
@@ -122,16 +131,45 @@ const (
 	maxRetry = 2 * time.Second
 )
 
+// Begin has the database read ahead of Run, which goes on with it: what else has
+// to start can do so meanwhile. Where it fails, Run tries again. Call it once,
+// before Run.
+func (s *Syncer) Begin(ctx context.Context) {
+	early := make(chan *session, 1)
+	s.early = early
+	go func() {
+		session, err := connect(ctx, s.options, s.emit)
+		if err != nil {
+			session = nil
+		}
+		early <- session
+	}()
+}
+
+// connect returns what Begin has made, or connects.
+func (s *Syncer) connect(ctx context.Context) (*session, error) {
+	if early := s.early; early != nil {
+		s.early = nil
+		if session := <-early; session != nil {
+			return session, nil
+		}
+	}
+	return connect(ctx, s.options, s.emit)
+}
+
 // Run connects, and connects again, until ctx is done.
 func (s *Syncer) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.write(ctx) })
 	wg.Go(func() { s.resync(ctx) })
+	tried := sync.OnceFunc(func() { close(s.tried) })
+	defer tried()
 	retry, failing := minRetry, false
 	for ctx.Err() == nil {
-		session, err := connect(ctx, s.options, s.emit)
+		session, err := s.connect(ctx)
 		if err != nil {
+			tried()
 			if !failing && ctx.Err() == nil {
 				s.options.Log.Info("Northbound database does not answer; trying on", "endpoint", s.options.Endpoint, "error", err.Error())
 				failing = true
@@ -142,6 +180,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		}
 		retry, failing = minRetry, false
 		s.setSession(session)
+		tried()
 		s.options.Log.Info("Connected to the northbound database", "endpoint", s.options.Endpoint, "rows", session.Rows(), "new", session.fresh)
 		s.emit(Event{All: true, New: session.fresh, Reason: "connected"})
 		if why := session.Serve(ctx); why != nil {

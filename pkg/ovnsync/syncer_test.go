@@ -457,3 +457,103 @@ func (f *fixture) crash(t testing.TB, wipe bool) {
 		}
 	}
 }
+
+// TestRowsComeBackTheSame: a row that is lost, by hand or with its database, has its
+// UUID again, by which OVN knows it. One whose UUID is taken gets another.
+func TestRowsComeBackTheSame(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	uuids := func() string {
+		return f.tool(t, "ovn-nbctl", "--bare", "--columns=_uuid", "list", "Logical_Switch") + " " +
+			f.tool(t, "ovn-nbctl", "--bare", "--columns=_uuid", "list", "Logical_Switch_Port")
+	}
+	update := func() {
+		t.Helper()
+		must(t, true)(f.Update(ctx, network("n1"), switchRow("n1")))
+		must(t, true)(f.Update(ctx, attachment("p1"), portRow("n1", "p1")))
+	}
+	update()
+	was := uuids()
+	f.tool(t, "ovn-nbctl", "ls-del", "n1")
+	gone := map[ovnsync.Owner]bool{}
+	f.await(t, func(e ovnsync.Event) bool {
+		if strings.HasSuffix(e.Reason, "was deleted") {
+			gone[e.Owner] = true
+		}
+		return len(gone) == 2
+	})
+	update()
+	if now := uuids(); now != was {
+		t.Errorf("after they were deleted by hand rows are %q, were %q", now, was)
+	}
+	f.crash(t, true)
+	f.await(t, func(e ovnsync.Event) bool { return e.New })
+	update()
+	if now := uuids(); now != was {
+		t.Errorf("after the database was lost rows are %q, were %q", now, was)
+	}
+
+	f.tool(t, "ovn-nbctl", "set", "Logical_Switch_Port", "p1", "name=theirs", "external_ids={}")
+	f.await(t, func(e ovnsync.Event) bool { return e.Owner == attachment("p1") })
+	must(t, true)(f.Update(ctx, attachment("p1"), portRow("n1", "p1")))
+	must(t, false)(f.Update(ctx, attachment("p1"), portRow("n1", "p1")))
+	if got := f.tool(t, "ovn-nbctl", "get", "Logical_Switch_Port", "p1", "_uuid"); strings.Contains(was, got) {
+		t.Errorf("port p1 has the UUID %s, which another row has", got)
+	}
+}
+
+// TestBegin: what is asked for before the database is read waits for that, and
+// the database is read once.
+func TestBegin(t *testing.T) {
+	f := start(t)
+	var connected sync.WaitGroup
+	connected.Add(1)
+	s, err := ovnsync.New(ovnsync.Options{Endpoint: f.stack.Endpoints().NB, Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Subscribe(func(e ovnsync.Event) {
+		if e.Reason == "connected" {
+			connected.Done() // a second time it panics
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	updated := make(chan error, 1)
+	go func() {
+		_, err := s.Update(ctx, network("early"), switchRow("early"))
+		updated <- err
+	}()
+	s.Begin(ctx)
+	select {
+	case err := <-updated:
+		t.Fatalf("an update before it runs: %v", err)
+	case <-time.After(100 * time.Millisecond): // it is to wait
+	}
+	runs, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(runs) }()
+	if err := <-updated; err != nil {
+		t.Errorf("an update that waited: %v", err)
+	}
+	connected.Wait()
+	stop()
+	<-done
+}
+
+// TestNoDatabase: where there is no database, a caller is told at once.
+func TestNoDatabase(t *testing.T) {
+	s, err := ovnsync.New(ovnsync.Options{Endpoint: "unix:" + filepath.Join(t.TempDir(), "none.sock"), Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	s.Begin(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Run(ctx) }()
+	if _, err := s.Delete(ctx, network("none")); !errors.Is(err, ovnsync.ErrDisconnected) {
+		t.Errorf("deleting from no database: %v", err)
+	}
+	cancel()
+	<-done
+}

@@ -47,10 +47,13 @@ type view struct {
 	conn   *ovsdbconn.Conn
 	cache  *cache.TableCache
 	tables []string
+	// rows are those that were found by their stable id: parents of many are asked
+	// for again and again, and the cache copies each row that it returns.
+	rows map[string]existing
 }
 
 func (s *session) view() *view {
-	v := &view{conn: s.Conn, cache: s.Cache}
+	v := &view{conn: s.Conn, cache: s.Cache, rows: map[string]existing{}}
 	for table := range s.Types {
 		// A row without external_ids cannot be marked as ours.
 		if table != nbdb.NBGlobalTable && s.Schema.Table(table).Columns["external_ids"] != nil {
@@ -81,7 +84,9 @@ func (v *view) by(table, key, value string) []existing {
 func (v *view) owned(uid string) []existing {
 	var out []existing
 	for _, table := range v.tables {
-		out = append(out, v.by(table, KeyOwnerUID, uid)...)
+		if v.cache.Table(table).Len() > 0 {
+			out = append(out, v.by(table, KeyOwnerUID, uid)...)
+		}
 	}
 	return out
 }
@@ -91,11 +96,21 @@ func (v *view) row(table, id string) (existing, bool) {
 	if !slices.Contains(v.tables, table) {
 		return existing{}, false
 	}
+	key := table + "\x00" + id
+	if e, found := v.rows[key]; found {
+		return e, true
+	}
 	found := v.by(table, KeyRow, id)
 	if len(found) == 0 {
 		return existing{}, false
 	}
+	v.rows[key] = found[0]
 	return found[0], true
+}
+
+// has tells whether a table has a row of this UUID.
+func (v *view) has(table, id string) bool {
+	return v.cache.Table(table).HasRow(id)
 }
 
 // at finds a row by its UUID, in whatever table it is.

@@ -51,6 +51,11 @@ func (s *Syncer) submitStrays(ctx context.Context) (int, error) {
 func (s *Syncer) wait(ctx context.Context, c *change) outcome {
 	c.done = make(chan outcome, 1)
 	select {
+	case <-s.tried:
+	case <-ctx.Done():
+		return outcome{err: ctx.Err()}
+	}
+	select {
 	case s.queue <- c:
 	case <-ctx.Done():
 		return outcome{err: ctx.Err()}
@@ -86,7 +91,7 @@ func (s *Syncer) write(ctx context.Context) {
 		owners := map[string]bool{batch[0].owner.UID: true}
 		var later []*change
 		limit := maxBatch
-		if batch[0].unpaced {
+		if s.unpaced(batch[0]) {
 			limit = maxRestore
 		}
 	drain:
@@ -112,6 +117,11 @@ func (s *Syncer) write(ctx context.Context) {
 			pace(ctx, mark)
 		}
 	}
+}
+
+// unpaced tells whether a transaction that begins with a change waits for nothing.
+func (s *Syncer) unpaced(first *change) bool {
+	return first.unpaced || s.options.Held != nil && s.options.Held()
 }
 
 func (s *Syncer) refuseQueued(err error) {
@@ -171,7 +181,7 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) *Mark {
 		return nil
 	}
 	ops := p.ops
-	if len(planned) > 1 && !planned[0].unpaced {
+	if len(planned) > 1 && !s.unpaced(planned[0]) {
 		ops = append(slices.Clip(ops), session.markOps()...)
 	}
 	results, err := session.Transact(ctx, ops)

@@ -10,8 +10,8 @@ import (
 )
 
 // ignoreAdvertisements makes the kernel of a namespace take no address and no
-// route from router advertisements on an interface: we configure both, and OVN
-// lets advertisements of a neighbour pass whatever its ACLs say.
+// route from router advertisements on an interface: we configure both, and not every
+// bridge drops those of a neighbour.
 func ignoreAdvertisements(ns, home netns.NsHandle, name string) error {
 	err := inNetns(ns, home, func() error { return setIPv6(name, "accept_ra", "0") })
 	if err != nil {

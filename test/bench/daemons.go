@@ -27,11 +27,13 @@ import (
 
 // daemons are OVS and OVN of one way, and what tells their state.
 type daemons struct {
-	dir  string
-	nb   *rowWatch // logical ports that are up
-	ovs  *rowWatch // interfaces whose flows are installed
-	end  context.CancelFunc
-	done chan struct{}
+	dir string
+	nb  *rowWatch // logical ports that are up
+	ovs *rowWatch // interfaces whose flows are installed
+	// stack is nil where the way has somebody else to run them.
+	stack *ovnd.Stack
+	end   context.CancelFunc
+	done  chan struct{}
 }
 
 func (d *daemons) system() *daemons { return d }
@@ -51,7 +53,7 @@ func (d *daemons) startDaemons() error {
 		cancel()
 		return err
 	}
-	d.end, d.done = cancel, make(chan struct{})
+	d.stack, d.end, d.done = stack, cancel, make(chan struct{})
 	go func() { defer close(d.done); _ = stack.Run(ctx) }()
 	return d.observe()
 }
@@ -226,6 +228,9 @@ func (d *daemons) heal() error {
 	for limit := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		now, err := d.daemonPID("ovsdb-server")
 		if err == nil && now != pid {
+			if d.stack != nil {
+				d.stack.Release(context.Background()) // a bare client has nobody hold OVN for it
+			}
 			return d.observe()
 		}
 		if time.Now().After(limit) {

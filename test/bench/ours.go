@@ -286,7 +286,9 @@ func (o *ours) restart(networks int) error {
 		return err
 	}
 	want := map[string]int{"network": networks, "attachment": 10 * networks, "topology": 1}
-	for limit := time.Now().Add(ages); ; time.Sleep(10 * time.Millisecond) {
+	// An answer costs arca-network some milliseconds of the processors.
+	again := max(10*time.Millisecond, time.Duration(networks)*100*time.Microsecond)
+	for limit := time.Now().Add(ages); ; time.Sleep(again) {
 		done, err := reconciled()
 		complete := err == nil
 		for controller, n := range want {

@@ -66,6 +66,8 @@ func Start(t testing.TB, o ovnd.Options) *ovnd.Stack {
 	t.Helper()
 	stack, err := ovnd.Start(t.Context(), o)
 	if err != nil {
+		logs(t, o)
+		stop(t, o) // or those that did start are in the way of the next test
 		t.Fatal(err)
 	}
 	versions.Do(func() { t.Logf("OVS %s, OVN %s", stack.Versions().OVS, stack.Versions().OVN) })
@@ -77,11 +79,7 @@ func Start(t testing.TB, o ovnd.Options) *ovnd.Stack {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		stop, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := ovnd.Stop(stop, o); err != nil {
-			t.Errorf("stopping the daemons: %v", err)
-		}
+		stop(t, o)
 		for _, c := range stack.Components() {
 			if c.PID != 0 && runs(c.PID) {
 				t.Errorf("%s (pid %d) still runs", c.Name, c.PID)
@@ -89,6 +87,30 @@ func Start(t testing.TB, o ovnd.Options) *ovnd.Stack {
 		}
 	})
 	return stack
+}
+
+// stop ends the daemons.
+func stop(t testing.TB, o ovnd.Options) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := ovnd.Stop(ctx, o); err != nil {
+		t.Errorf("stopping the daemons: %v", err)
+	}
+}
+
+// logs shows the end of each daemon's log, which goes with the test's folder.
+func logs(t testing.TB, o ovnd.Options) {
+	t.Helper()
+	files, _ := filepath.Glob(filepath.Join(o.Dir, "log", "*.log"))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Log(err)
+			continue
+		}
+		t.Logf("%s:\n%s", filepath.Base(file), text[max(0, len(text)-3000):])
+	}
 }
 
 // runs tells whether a process is there and not only waits to be reaped.
