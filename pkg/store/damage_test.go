@@ -55,7 +55,6 @@ func TestDamageIsReported(t *testing.T) {
 				data = damage(data)
 				writeTestFile(t, file, data)
 			}
-			began := time.Now()
 			_, err = store.Start(testContext(t), store.Options{Dir: dir})
 			if !errors.Is(err, store.ErrDamaged) {
 				t.Fatalf("Start: %v, want ErrDamaged", err)
@@ -64,9 +63,6 @@ func TestDamageIsReported(t *testing.T) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("error %q does not say %q", err, want)
 				}
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("it took %v", took)
 			}
 			if after, err := os.ReadFile(file); damage != nil && (err != nil || !bytes.Equal(after, data)) {
 				t.Errorf("the damaged file was changed (%v)", err)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -64,13 +63,9 @@ func TestFullDisk(t *testing.T) {
 		},
 	}
 	for _, name := range []string{"create", "update", "check", "delete"} {
-		began := time.Now()
 		err := refused[name]()
 		if err == nil || !strings.Contains(err.Error(), "full") {
 			t.Errorf("%s on a full disk: %v, want an error that says so", name, err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s on a full disk took %v", name, took)
 		}
 		t.Logf("%s: %v", name, err)
 	}
@@ -124,7 +119,6 @@ func TestStartOnAFullDisk(t *testing.T) {
 	stopStore(t, s)
 	disk.Fill(t, 0)
 
-	began := time.Now()
 	_, err := store.Start(testContext(t), store.Options{Dir: filepath.Join(disk.Dir, "new")})
 	if err == nil || !strings.Contains(err.Error(), "space") && !strings.Contains(err.Error(), "full") {
 		t.Errorf("first start on a full disk: %v, want an error that says so", err)
@@ -135,9 +129,6 @@ func TestStartOnAFullDisk(t *testing.T) {
 		t.Errorf("restart on a full disk: %v, want an error that says so", err)
 	}
 	t.Logf("restart: %v", err)
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("two starts on a full disk took %v", took)
-	}
 	disk.Free(t)
 	s = startStore(t, store.Options{Dir: used})
 	defer stopStore(t, s)

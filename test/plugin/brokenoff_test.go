@@ -53,7 +53,7 @@ func TestBrokenOff(t *testing.T) {
 				t.Logf("connecting: %v", err)
 				select {
 				case <-broken:
-				case <-time.After(time.Second):
+				case <-time.After(patience):
 					t.Fatalf("%s was not called", test.call)
 				}
 				w.mustAgree()
