@@ -66,14 +66,17 @@ func kernelDatapath() bool {
 }
 
 // ensureBridge makes the bridge exist with what OVN needs, and gives a database
-// that has none an epoch. It returns the epoch, the datapath type and whether
-// something had to be changed.
-func (m *Manager) ensureBridge(ctx context.Context, s *session) (epoch, datapath string, changed bool, err error) {
+// that has none an epoch, and the ports that the one before had. It returns the
+// epoch, the datapath type and whether something had to be changed.
+func (m *Manager) ensureBridge(ctx context.Context, s *session, before remembered) (epoch, datapath string, changed bool, err error) {
 	// ovn-controller creates the bridge too, and whoever starts the daemons the
 	// root row: whoever loses such a race looks again.
-	for range 5 {
+	for try := range 5 {
+		if try > 2 {
+			before = nil // the ports come back one by one, too
+		}
 		var ops []libovsdb.Operation
-		ops, epoch, datapath, err = m.bridgeOps(s)
+		ops, epoch, datapath, err = m.bridgeOps(s, before)
 		if err != nil || len(ops) == 0 {
 			return epoch, datapath, changed, err
 		}
@@ -87,7 +90,7 @@ func (m *Manager) ensureBridge(ctx context.Context, s *session) (epoch, datapath
 
 var errUnsettled = errors.New("its rows do not stay as they are written")
 
-func (m *Manager) bridgeOps(s *session) (ops []libovsdb.Operation, epoch, datapath string, err error) {
+func (m *Manager) bridgeOps(s *session, before remembered) (ops []libovsdb.Operation, epoch, datapath string, err error) {
 	root, err := s.root()
 	if err != nil {
 		return nil, "", "", err
@@ -105,7 +108,13 @@ func (m *Manager) bridgeOps(s *session) (ops []libovsdb.Operation, epoch, datapa
 	}
 	datapath = decideDatapath(facts)
 
-	rootID := newRowName()
+	rootID, ports := newRowName(), []any(nil)
+	if root == nil || root.ExternalIDs[keyEpoch] == "" {
+		if before, err = before.missingIn(s); err != nil {
+			return nil, "", "", err
+		}
+		ops, ports = before.insert()
+	}
 	if root == nil {
 		epoch = rand.Text()
 		ops = append(ops, libovsdb.Operation{
@@ -126,7 +135,15 @@ func (m *Manager) bridgeOps(s *session) (ops []libovsdb.Operation, epoch, datapa
 		}
 	}
 	if row == nil {
-		return append(ops, m.insertBridge(rootID, datapath)...), epoch, datapath, nil
+		return append(ops, m.insertBridge(rootID, datapath, ports)...), epoch, datapath, nil
+	}
+	if len(ports) != 0 {
+		ops = append(ops, libovsdb.Operation{
+			Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID),
+			Mutations: []libovsdb.Mutation{{
+				Column: "ports", Mutator: libovsdb.MutateOperationInsert, Value: libovsdb.OvsSet{GoSet: ports},
+			}},
+		})
 	}
 	want := libovsdb.Row{}
 	if row.FailMode == nil || *row.FailMode != ovsdb.BridgeFailModeSecure {
@@ -144,10 +161,11 @@ func (m *Manager) bridgeOps(s *session) (ops []libovsdb.Operation, epoch, datapa
 	return ops, epoch, datapath, nil
 }
 
-// insertBridge makes the bridge with its local port, as ovs-vsctl add-br does.
+// insertBridge makes the bridge with its local port, as ovs-vsctl add-br does, and
+// with those of the named new ports.
 // Without a controller a secure bridge forwards nothing, which is what is wanted
 // until ovn-controller has programmed it.
-func (m *Manager) insertBridge(root, datapath string) []libovsdb.Operation {
+func (m *Manager) insertBridge(root, datapath string, ports []any) []libovsdb.Operation {
 	iface, port, bridge := newRowName(), newRowName(), newRowName()
 	ids := map[string]string{keyOwnerKind: bridgeOwnerKind, keyOwnerName: m.o.Bridge}
 	return []libovsdb.Operation{
@@ -158,7 +176,7 @@ func (m *Manager) insertBridge(root, datapath string) []libovsdb.Operation {
 			"name": m.o.Bridge, "interfaces": libovsdb.UUID{GoUUID: iface},
 		}},
 		{Op: libovsdb.OperationInsert, Table: ovsdb.BridgeTable, UUIDName: bridge, Row: libovsdb.Row{
-			"name": m.o.Bridge, "ports": libovsdb.UUID{GoUUID: port}, "datapath_type": datapath,
+			"name": m.o.Bridge, "ports": libovsdb.OvsSet{GoSet: append(ports, libovsdb.UUID{GoUUID: port})}, "datapath_type": datapath,
 			"fail_mode": ovsdb.BridgeFailModeSecure, "external_ids": ovsMap(ids),
 			"other_config": ovsMap(map[string]string{"disable-in-band": "true"}),
 		}},

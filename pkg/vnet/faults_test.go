@@ -61,10 +61,12 @@ func TestVswitchdKilled(t *testing.T) {
 func TestDatabaseWiped(t *testing.T) {
 	h := newHost(t)
 	n1 := ovstest.NewNetns(t, "n1")
-	p := vethPort(1, n1.Path)
+	n2 := ovstest.NewNetns(t, "n2")
+	p, p2 := vethPort(1, n1.Path), vethPort(2, n2.Path)
 	up := hostPort(Internal, "uplink0", "uid-up")
-	h.update(p)
-	h.update(up)
+	for _, p := range []Port{p, p2, up} {
+		h.update(p)
+	}
 	h.events.take()
 	h.KillServer()
 	h.eventually(func() error {
@@ -86,16 +88,27 @@ func TestDatabaseWiped(t *testing.T) {
 	h.events.wait(Event{All: true, Reason: Connected})
 	h.quiet("Update with the same database", func() { h.update(p) })
 
+	h.Forward("br-int")
+	h.mustTalk(n1, n2, ip4(2))
+	before := h.update(p)
 	h.KillServer()
 	h.CreateDB()
 	h.StartServer()
 	h.events.wait(Event{All: true, Reason: Wiped})
-	h.update(p)
-	h.update(up)
+	if now, _, err := h.m.State(p.Owner.UID); err != nil || now.OFPort != before.OFPort || now.OFPort == 0 {
+		t.Errorf("right after the database was wiped: %+v, %v, want the OpenFlow number of %+v", now, err, before)
+	}
+	h.quiet("Update with a wiped database", func() { h.update(p); h.update(p2); h.update(up) })
+	if _, err := h.m.RoundTrip(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// ovs-vswitchd has seen it, and has neither made the bridge anew nor its ports:
+	// nobody has given it flows since.
+	h.mustTalk(n1, n2, ip4(2))
 	h.ready(p)
 	h.ready(up)
 	h.checkInner(n1, p)
-	if got := h.Vsctl("list-ports", "br-int"); got != "av1\nuplink0" {
+	if got := h.Vsctl("list-ports", "br-int"); got != "av1\nav2\nuplink0" {
 		t.Errorf("ports: %q", got)
 	}
 	if got := h.Vsctl("get", "Bridge", "br-int", "fail_mode", "datapath_type"); got != "secure\nnetdev" {

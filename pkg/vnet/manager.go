@@ -198,20 +198,24 @@ func (m *Manager) resync(ctx context.Context) {
 	}
 }
 
-// Limits of the pause between attempts to connect.
+// Limits of the pause between attempts to connect. The socket is of this host: an
+// attempt costs next to nothing, and ovs-vswitchd and ovn-controller, who must not
+// be the first to see a new database, try a second after they lost the old one.
 const (
 	minBackoff = 20 * time.Millisecond
-	maxBackoff = time.Second
+	maxBackoff = 100 * time.Millisecond
 )
 
 // keepConnected runs one session after the other.
 func (m *Manager) keepConnected(ctx context.Context) {
 	lastEpoch, backoff, reported := "", minBackoff, false
+	var before remembered
 	for ctx.Err() == nil {
 		s, err := connect(ctx, m.o, rowEvents{m}, func() { m.transactions.Add(1) })
 		if err == nil {
 			var epoch string
-			if epoch, _, err = m.prepare(ctx, s); err == nil {
+			if epoch, _, err = m.prepare(ctx, s, before); err == nil {
+				before = nil
 				backoff, reported = minBackoff, false
 				reason := Connected
 				if lastEpoch != "" && lastEpoch != epoch {
@@ -221,6 +225,7 @@ func (m *Manager) keepConnected(ctx context.Context) {
 				m.log.Info("connected to OVS", "socket", m.o.OVSSocket, "epoch", epoch, "wiped", reason == Wiped)
 				m.tellAll(reason)
 				m.keepBridge(ctx, s)
+				before = s.remember()
 			}
 			m.mu.Lock()
 			m.session, m.info.Connected = nil, false
@@ -244,11 +249,12 @@ func (m *Manager) keepConnected(ctx context.Context) {
 	}
 }
 
-// prepare makes the session usable: the bridge is there.
-func (m *Manager) prepare(ctx context.Context, s *session) (epoch string, changed bool, err error) {
+// prepare makes the session usable: the bridge is there, in a new database with the
+// ports of the one before.
+func (m *Manager) prepare(ctx context.Context, s *session, before remembered) (epoch string, changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.o.Timeout)
 	defer cancel()
-	epoch, datapath, changed, err := m.ensureBridge(ctx, s)
+	epoch, datapath, changed, err := m.ensureBridge(ctx, s, before)
 	if err != nil {
 		return "", false, err
 	}
@@ -288,7 +294,7 @@ func (m *Manager) keepBridge(ctx context.Context, s *session) {
 			return
 		case <-s.kick:
 		}
-		_, changed, err := m.prepare(ctx, s)
+		_, changed, err := m.prepare(ctx, s, nil)
 		switch {
 		case err == nil && changed:
 			m.log.Info("repaired the bridge", "bridge", m.o.Bridge)
