@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test: what a change must pass. Installs what is missing. What fails is
-# run once more by itself, for a machine that stood still; the last lines name it. 
+# run once more by itself, for a machine that stood still; the last lines name it. A
 # data race, and more than eight failures, are not tried again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
