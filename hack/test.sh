@@ -29,7 +29,14 @@ faults() {
 	hack/fault.sh -short || { hack/fault.sh -short && echo "the short faults, whole" >>"$again"; }
 }
 
+# Tests build programs in namespaces from which no module can be downloaded.
+modules() {
+	go mod download
+	go mod download -modfile=hack/tools/go.mod
+}
+
 step "packages" hack/deps.sh
+step "Go modules" modules
 step "OVS and OVN" hack/ovn-root.sh
 step "etcd, kube-apiserver, kubectl" hack/envtest-assets.sh
 step "a Docker Engine" hack/docker-engine.sh

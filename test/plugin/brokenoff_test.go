@@ -85,10 +85,20 @@ func (w *world) breakable() *breaker {
 	w.arcad.kill()
 	w.driver = filepath.Join(w.daemons.RunDir, "driver.sock")
 	w.startArcad()
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "arcad"})
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", w.driver)
-	}}
+	}
+	// The engine waits for a driver that does not listen yet, but not for one whose
+	// front answers that there is none.
+	w.eventually(func() error {
+		c, err := dial(w.Context(), "", "")
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
+	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "arcad"})
+	proxy.Transport = &http.Transport{DialContext: dial}
 	b := &breaker{Handler: proxy}
 	_ = os.Remove(front) // a kill leaves it
 	l, err := net.Listen("unix", front)
