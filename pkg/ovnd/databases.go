@@ -119,8 +119,9 @@ func putAside(file string) error {
 }
 
 // configure sets what ovs-vswitchd and ovn-controller read at their start.
-// keepFlows is how long ovn-controller leaves flows that it finds in place.
-func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Duration) error {
+// keepFlows is how long ovn-controller leaves flows that it finds in place; more are
+// other settings.
+func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Duration, more ...string) error {
 	datapath := "netdev"
 	if kernelDatapath() {
 		datapath = "system"
@@ -150,6 +151,7 @@ func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Dura
 		// Ten times the throughput between containers; read when ovs-vswitchd starts.
 		settings = append(settings, "other_config:userspace-tso-enable=true")
 	}
+	settings = append(settings, more...)
 	args := append([]string{"--no-wait", "--db=" + EndpointsOf(*o).OVS, "--", "init", "--", "set", "Open_vSwitch", "."}, settings...)
 	// The bridge is there when ovs-vswitchd says that it is ready, so that
 	// ovn-controller finds its socket at once instead of a second later.

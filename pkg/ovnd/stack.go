@@ -26,6 +26,7 @@ type Stack struct {
 	lock     *os.File
 	ports    chan struct{} // of ovs-vswitchd have changed
 	hold     *hold
+	remote   bridgeRemote
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -89,7 +90,7 @@ func newStack(o Options) (*Stack, error) {
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
 		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
-		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure},
+		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.hold.arguments},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
 	}
@@ -124,7 +125,7 @@ func (s *Stack) prepareDatabases(ctx context.Context) error {
 }
 
 func (s *Stack) configure(ctx context.Context) error {
-	return configure(ctx, s.programs, &s.options, s.keepFlows())
+	return configure(ctx, s.programs, &s.options, s.keepFlows(), s.remote.settings()...)
 }
 
 // flowsKept is how long ovn-controller may take for its first complete set of
