@@ -188,7 +188,7 @@ func (o *options) startBase(ctx context.Context, log logr.Logger) (b base, err e
 		b.daemons, b.ovs = daemons, endpoints.OVS
 		sync := ovnsync.Options{Endpoint: endpoints.NB, Log: log.WithName("ovnsync")}
 		if daemons != nil {
-			sync.Held = daemons.Held
+			sync.Held = daemons.Paused
 		}
 		b.northbound, err = ovnsync.New(sync)
 		if err != nil {

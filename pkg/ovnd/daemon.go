@@ -231,6 +231,16 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// runs tells whether there is a process.
+func (d *daemon) runs() bool {
+	p, err := openProcess(d.pidfile())
+	if err != nil || p == nil {
+		return false
+	}
+	p.close()
+	return true
+}
+
 // ask sends a command to the daemon's control socket.
 func (d *daemon) ask(ctx context.Context, command ...string) (answer string, err error) {
 	return d.programs.run(ctx, "ovs-appctl", append([]string{"--timeout=5", "-t", d.control()}, command...)...)

@@ -23,7 +23,11 @@ type database struct {
 	first string
 }
 
-const northbound = "OVN_Northbound"
+const (
+	openVSwitch = "Open_vSwitch"
+	northbound  = "OVN_Northbound"
+	southbound  = "OVN_Southbound"
+)
 
 // firstRow is what a new northbound database has from the start: where ovn-northd's
 // probes come from, which we do not use. The address is in flows of every switch, and
@@ -32,9 +36,9 @@ const firstRow = `["OVN_Northbound", {"op": "insert", "table": "NB_Global",
 	"row": {"options": ["map", [["svc_monitor_mac", "0e:61:72:63:61:01"]]]}}]`
 
 var databaseFiles = []database{
-	{"Open_vSwitch", "conf.db", "openvswitch/vswitch.ovsschema", ""},
+	{openVSwitch, "conf.db", "openvswitch/vswitch.ovsschema", ""},
 	{northbound, "nb.db", "ovn/ovn-nb.ovsschema", firstRow},
-	{"OVN_Southbound", "sb.db", "ovn/ovn-sb.ovsschema", ""},
+	{southbound, "sb.db", "ovn/ovn-sb.ovsschema", ""},
 }
 
 // keptCorrupt is how many damaged files of one database are kept.

@@ -129,3 +129,74 @@ func TestHoldUnknown(t *testing.T) {
 		t.Error("ovn-northd is held after it was released")
 	}
 }
+
+// TestSouthboundWiped: while nobody has filled a new southbound database,
+// ovn-controller leaves the flows that it has made; afterwards it works on.
+func TestSouthboundWiped(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	s := ovntest.Start(t, o)
+	tool := func(name string, args ...string) string {
+		t.Helper()
+		out, err := ovnd.Tool(t.Context(), o, name, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	nbctl := func(args ...string) {
+		t.Helper()
+		tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB}, args...)...)
+	}
+	nbctl("--wait=sb", "ls-add", "s", "--", "lsp-add", "s", "p", "--", "lsp-set-addresses", "p", "02:00:00:00:00:01")
+	tool("ovs-vsctl", "--db="+s.Endpoints().OVS, "add-port", ovnd.Bridge, "p", "--", "set", "Interface", "p", "type=internal", "external_ids:iface-id=p")
+	nbctl("--wait=hv", "sync")
+	flows := func() int {
+		t.Helper()
+		out := tool("ovs-ofctl", "-OOpenFlow15", "--timeout=10", "dump-flows", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"))
+		return strings.Count(out, "cookie=")
+	}
+	status := func() string {
+		return strings.TrimSpace(tool("ovs-appctl", "-t", filepath.Join(o.RunDir, "ovn-controller.ctl"), "debug/status"))
+	}
+	before := flows()
+	if before < 20 {
+		t.Fatalf("%d flows before", before)
+	}
+	pid := pidOf(s, "ovn-northd")
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	if err := os.Remove(filepath.Join(o.Dir, "sb.db")); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, s, "ovsdb-server")
+	// It would connect again after a second or two.
+	for limit := time.Now().Add(4 * time.Second); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+		if now := flows(); now < before || status() != "paused" || !s.Paused() {
+			t.Fatalf("%d flows, %d before; ovn-controller is %s", now, before, status())
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(30 * time.Second); status() != "running" || s.Paused(); time.Sleep(20 * time.Millisecond) { // it tells nobody here
+		if time.Now().After(limit) {
+			t.Fatalf("ovn-controller is %s 30 s after ovn-northd went on", status())
+		}
+	}
+	nbctl("--timeout=30", "--wait=hv", "lsp-add", "s", "q")
+	if now := flows(); now < before {
+		t.Errorf("%d flows in the end, %d before", now, before)
+	}
+}
+
+// pidOf is a daemon's process.
+func pidOf(s *ovnd.Stack, name string) int {
+	for _, c := range s.Components() {
+		if c.Name == name {
+			return c.PID
+		}
+	}
+	return 0
+}

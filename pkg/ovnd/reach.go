@@ -40,11 +40,10 @@ func otherRemote(path, have string) string {
 // introduce has an ovn-controller that runs connect to an ovs-vswitchd that was just
 // started. Where that fails it comes by itself, a little later.
 func (s *Stack) introduce(ctx context.Context) error {
-	p, err := openProcess(s.options.path("ovn-controller.pid"))
-	if err != nil || p == nil {
+	if !s.controllerHold.daemon.runs() {
 		return nil // what starts later connects at once
 	}
-	p.close()
+	s.controllerHold.end(ctx) // there are no flows any more to be kept
 	vsctl := func(args ...string) (string, error) {
 		return s.programs.run(ctx, "ovs-vsctl", append([]string{"--no-wait", "--db=" + s.Endpoints().OVS}, args...)...)
 	}

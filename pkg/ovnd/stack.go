@@ -25,8 +25,10 @@ type Stack struct {
 	daemons  []*daemon // in the order of their start
 	lock     *os.File
 	ports    chan struct{} // of ovs-vswitchd have changed
-	hold     *hold
-	remote   bridgeRemote
+	// Held, each, while a new database is filled.
+	northdHold, controllerHold *hold
+
+	remote bridgeRemote
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -53,8 +55,10 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			return nil, err
 		}
 		o.Log.V(1).Info("Daemon runs", "daemon", d.name, "pid", d.component().PID, "adopted", adopted)
-		if adopted && d.name == "ovn-northd" {
-			s.hold.adopt(ctx)
+		for _, h := range s.holds() {
+			if adopted && h.daemon == d {
+				h.adopt(ctx)
+			}
 		}
 		if adopted && d.name == "ovsdb-server" {
 			for _, db := range databaseFiles {
@@ -86,18 +90,23 @@ func newStack(o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1), hold: &hold{log: o.Log}}
+	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1)}
+	s.northdHold = &hold{reads: []string{northbound}, atMost: northdAtMost, log: o.Log}
+	s.controllerHold = &hold{prefix: "debug/", reads: []string{southbound, openVSwitch}, atMost: controllerAtMost, log: o.Log, begun: make(chan struct{}, 1)}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
 		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
 		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
-		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.hold.arguments},
+		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.northdHold.arguments},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
 	}
 	for _, d := range s.daemons {
 		d.options, d.programs, d.log = &s.options, p, o.Log
-		if d.name == "ovn-northd" {
-			s.hold.northd = d
+		switch d.name {
+		case "ovn-northd":
+			s.northdHold.daemon = d
+		case "ovn-controller":
+			s.controllerHold.daemon = d
 		}
 	}
 	return s, nil
@@ -111,14 +120,18 @@ func (s *Stack) serverArgs() []string {
 	return args
 }
 
+func (s *Stack) holds() []*hold { return []*hold{s.northdHold, s.controllerHold} }
+
 func (s *Stack) prepareDatabases(ctx context.Context) error {
 	for _, db := range databaseFiles {
 		made, err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log)
 		if err != nil {
 			return err
 		}
-		if made && db.name == northbound {
-			s.hold.begin(ctx)
+		for _, h := range s.holds() {
+			if made && slices.Contains(h.reads, db.name) {
+				h.begin(ctx)
+			}
 		}
 	}
 	return nil
@@ -200,6 +213,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	}
 	wg.Go(func() { s.keepBuffers(ctx) })
 	wg.Go(func() { s.guard(ctx) })
+	wg.Go(func() { s.releaseController(ctx) })
 	tick := time.NewTicker(logCheck)
 	defer tick.Stop()
 	for ctx.Err() == nil {
