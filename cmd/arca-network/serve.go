@@ -71,8 +71,11 @@ func (o *options) serve(ctx context.Context, log logr.Logger) (err error) {
 	}
 	if daemons != nil {
 		ports.Subscribe(func(e vnet.Event) {
-			if e.Reason == vnet.PortStatus {
+			switch e.Reason {
+			case vnet.PortStatus:
 				daemons.PortsChanged()
+			case vnet.Connected, vnet.Wiped:
+				go daemons.ReleaseSwitch(ctx)
 			}
 		})
 	}

@@ -34,6 +34,7 @@ type daemon struct {
 	name     string
 	args     []string
 	more     func() []string             // arguments that depend on when it is started
+	beside   func(context.Context)       // while it starts
 	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
@@ -130,7 +131,7 @@ func (d *daemon) start(ctx context.Context) error {
 	if d.more != nil {
 		args = append(args, d.more()...)
 	}
-	if _, err := d.programs.run(ctx, d.name, args...); err != nil {
+	if err := d.launch(ctx, args); err != nil {
 		return err
 	}
 	p, err := openProcess(d.pidfile())
@@ -145,6 +146,19 @@ func (d *daemon) start(ctx context.Context) error {
 	d.unready = time.Now()
 	d.mu.Unlock()
 	return d.finish(ctx)
+}
+
+// launch runs the daemon until it has detached itself.
+func (d *daemon) launch(ctx context.Context, args []string) error {
+	if d.beside != nil {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		starting, cancel := context.WithCancel(ctx)
+		defer cancel()
+		wg.Go(func() { d.beside(starting) })
+	}
+	_, err := d.programs.run(ctx, d.name, args...)
+	return err
 }
 
 func (d *daemon) set(p *process) {

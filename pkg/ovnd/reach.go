@@ -5,10 +5,118 @@ package ovnd
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// Who reads a database, or is programmed, tries a second after a connection ended, and
+// after two, four and eight if it ends again soon. For ovs-vswitchd that is too long:
+// without its database it forwards nothing in userspace (bridge_run of OVS 3.5 returns
+// where it has lost its lock), and what comes in waits in the sockets of its ports. So
+// it is ovsdb-server that connects to ovs-vswitchd, as it does when it is started, and
+// when it is told to. It must not before a new database has the ports that there are:
+// ovs-vswitchd would remove them.
+
+// switchHold tells whether ovs-vswitchd waits for a new database to be filled.
+type switchHold struct {
+	mu      sync.Mutex
+	held    bool
+	release *time.Timer
+}
+
+// switchAtMost is how long it waits where nobody says that it is filled.
+const switchAtMost = 3 * time.Second
+
+// holdSwitch is for a database that is about to be served. It is held where it is new
+// and ovs-vswitchd has what it had from another one.
+func (s *Stack) holdSwitch(hold bool) {
+	h := &s.switchHold
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.release != nil {
+		h.release.Stop()
+	}
+	if h.held = hold; hold {
+		h.release = time.AfterFunc(switchAtMost, func() {
+			s.options.Log.Info("ovs-vswitchd is shown its new database, though nobody has said that it has all ports", "after", switchAtMost.String())
+			s.ReleaseSwitch(context.Background())
+		})
+	}
+}
+
+// ReleaseSwitch says that the Open_vSwitch database has all ports that there are.
+func (s *Stack) ReleaseSwitch(ctx context.Context) {
+	h := &s.switchHold
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.held {
+		return
+	}
+	if err := s.dialSwitch(ctx); err != nil {
+		s.options.Log.Error(err, "ovs-vswitchd is not shown its database; trying again", "after", switchAtMost.String())
+		h.release.Reset(switchAtMost)
+		return
+	}
+	h.held = false
+	h.release.Stop()
+}
+
+// switchRemote is an argument for ovsdb-server, which then connects when it starts.
+func (s *Stack) switchRemote() []string {
+	s.switchHold.mu.Lock()
+	defer s.switchHold.mu.Unlock()
+	if s.switchHold.held {
+		return nil
+	}
+	return []string{"--remote=unix:" + s.switchSocket()}
+}
+
+// switchSocket is where ovs-vswitchd waits for its database.
+func (s *Stack) switchSocket() string { return s.options.path("ovs-vswitchd.sock") }
+
+// acceptsPoll is how often the kernel is asked whether a socket listens, which it
+// tells nobody.
+const acceptsPoll = 5 * time.Millisecond
+
+// connectSwitch has ovsdb-server connect to an ovs-vswitchd that is being started, once
+// that listens, and returns then or when ctx is done.
+func (s *Stack) connectSwitch(ctx context.Context) {
+	for told := false; !told; {
+		if !pause(ctx, acceptsPoll) {
+			return
+		}
+		if accepts(s.switchSocket()) {
+			told = s.dialSwitch(ctx) == nil
+		}
+	}
+}
+
+// dialSwitch has it try now: it makes the remote anew.
+func (s *Stack) dialSwitch(ctx context.Context) error {
+	server := s.daemon("ovsdb-server")
+	_, _ = server.ask(ctx, "ovsdb-server/remove-remote", "unix:"+s.switchSocket()) // an older one has none
+	_, err := server.ask(ctx, "ovsdb-server/add-remote", "unix:"+s.switchSocket())
+	return err
+}
+
+// accepts tells whether a process listens at a path (proc(5), /proc/net/unix: the flag
+// __SO_ACCEPTCON). To connect would be to take the place of who is waited for.
+func accepts(path string) bool {
+	all, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(all)) {
+		if f := strings.Fields(line); len(f) == 8 && f[7] == path && f[3] == "00010000" {
+			return true
+		}
+	}
+	return false
+}
 
 // ovn-controller, whose OpenFlow connection ends with ovs-vswitchd, tries again a
 // second later, and until then a new one forwards nothing. It connects at once where

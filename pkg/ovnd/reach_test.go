@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/testr"
 
@@ -50,4 +51,63 @@ func TestIntroduce(t *testing.T) {
 	if have := remote(); have != before {
 		t.Errorf("in a new database it is told %q, want %q as in the one before", have, before)
 	}
+}
+
+// TestSwitchIsConnected: an ovsdb-server that was started anew connects to ovs-vswitchd
+// by itself, and so does one whose ovs-vswitchd is new; but not before a new database
+// has what there is.
+func TestSwitchIsConnected(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	s := ovntest.Start(t, o)
+	tool := func(name string, args ...string) (string, error) {
+		return ovnd.Tool(t.Context(), o, name, args...)
+	}
+	vsctl := func(args ...string) {
+		t.Helper()
+		if out, err := tool("ovs-vsctl", append([]string{"--db=" + s.Endpoints().OVS, "--timeout=20"}, args...)...); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	flows := func() bool {
+		out, err := tool("ovs-ofctl", "-OOpenFlow15", "--timeout=10", "dump-flows", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"), "cookie=0x77/-1")
+		return err == nil && strings.Contains(out, "cookie=0x77")
+	}
+	add := func(port string) { // returns when ovs-vswitchd has done it
+		t.Helper()
+		vsctl("add-port", ovnd.Bridge, port, "--", "set", "Interface", port, "type=internal")
+	}
+	add("p1")
+	kill(t, s, "ovsdb-server")
+	add("p2")
+	kill(t, s, "ovs-vswitchd")
+	add("p3")
+
+	if out, err := tool("ovs-ofctl", "-OOpenFlow15", "add-flow", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"), "table=0,priority=7,cookie=0x77,ip actions=drop"); err != nil {
+		t.Fatal(err, out)
+	}
+	if err := os.Remove(filepath.Join(o.Dir, "conf.db")); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, s, "ovsdb-server")
+	began := time.Now()
+	for time.Since(began) < time.Second { // it must not be shown the new database
+		out, err := tool("ovs-vsctl", "--db="+s.Endpoints().OVS, "--no-wait", "get", "Interface", ovnd.Bridge, "ofport")
+		if err != nil || strings.TrimSpace(out) != "[]" {
+			t.Fatalf("before it has all ports: ofport of the bridge %q, %v", out, err)
+		}
+	}
+	vsctl("--no-wait", "add-port", ovnd.Bridge, "p1", "--", "set", "Interface", "p1", "type=internal")
+	s.ReleaseSwitch(t.Context())
+	vsctl("wait-until", "Interface", "p1", "ofport>0")
+	if !flows() {
+		t.Error("the bridge was made anew")
+	}
+	add("p4")
+
+	// Nobody says that there is all.
+	if err := os.Remove(filepath.Join(o.Dir, "conf.db")); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, s, "ovsdb-server")
+	add("p5")
 }

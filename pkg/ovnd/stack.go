@@ -28,7 +28,8 @@ type Stack struct {
 	// Held, each, while a new database is filled.
 	northdHold, controllerHold *hold
 
-	remote bridgeRemote
+	switchHold switchHold
+	remote     bridgeRemote
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -95,21 +96,25 @@ func newStack(o Options) (*Stack, error) {
 	s.controllerHold = &hold{prefix: "debug/", reads: []string{southbound, openVSwitch}, atMost: controllerAtMost, log: o.Log, begun: make(chan struct{}, 1)}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
-		{name: "ovsdb-server", args: s.serverArgs(), exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
-		{name: "ovs-vswitchd", args: []string{remote}, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
+		{name: "ovsdb-server", args: s.serverArgs(), more: s.switchRemote, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
+		{name: "ovs-vswitchd", args: []string{"punix:" + s.switchSocket()}, beside: s.connectSwitch, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.northdHold.arguments},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
 	}
 	for _, d := range s.daemons {
 		d.options, d.programs, d.log = &s.options, p, o.Log
-		switch d.name {
-		case "ovn-northd":
-			s.northdHold.daemon = d
-		case "ovn-controller":
-			s.controllerHold.daemon = d
+	}
+	s.northdHold.daemon, s.controllerHold.daemon = s.daemon("ovn-northd"), s.daemon("ovn-controller")
+	return s, nil
+}
+
+func (s *Stack) daemon(name string) *daemon {
+	for _, d := range s.daemons {
+		if d.name == name {
+			return d
 		}
 	}
-	return s, nil
+	panic("no daemon " + name)
 }
 
 func (s *Stack) serverArgs() []string {
@@ -123,10 +128,14 @@ func (s *Stack) serverArgs() []string {
 func (s *Stack) holds() []*hold { return []*hold{s.northdHold, s.controllerHold} }
 
 func (s *Stack) prepareDatabases(ctx context.Context) error {
+	s.holdSwitch(false)
 	for _, db := range databaseFiles {
 		made, err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log)
 		if err != nil {
 			return err
+		}
+		if made && db.name == openVSwitch {
+			s.holdSwitch(s.daemon("ovs-vswitchd").runs())
 		}
 		for _, h := range s.holds() {
 			if made && slices.Contains(h.reads, db.name) {
@@ -148,10 +157,8 @@ const flowsKept = 2 * time.Second
 // keepFlows is flowsKept where ovs-vswitchd has flows of value, and nothing
 // where it has just been started: a port would wait for no reason.
 func (s *Stack) keepFlows() time.Duration {
-	for _, d := range s.daemons {
-		if d.name == "ovs-vswitchd" && d.settled() {
-			return flowsKept
-		}
+	if s.daemon("ovs-vswitchd").settled() {
+		return flowsKept
 	}
 	return 0
 }

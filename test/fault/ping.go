@@ -32,6 +32,7 @@ type pinger struct {
 	sent     []time.Time
 	answered []bool
 	replies  int
+	slowest  time.Duration
 	heard    chan struct{} // closed at the next reply
 }
 
@@ -94,6 +95,7 @@ func (p *pinger) receive() {
 		p.mu.Lock()
 		if i := binary.BigEndian.Uint64(echo.Data); i < uint64(len(p.answered)) && !p.answered[i] {
 			p.answered[i] = true
+			p.slowest = max(p.slowest, time.Since(p.sent[i]))
 			p.replies++
 			close(p.heard)
 			p.heard = make(chan struct{})
@@ -140,6 +142,9 @@ type loss struct {
 	Sent, Lost int
 	// Gap is the longest time for which nothing that was sent came back.
 	Gap time.Duration
+	// Slowest is the longest that an answer took: what stands still for a while may
+	// lose nothing.
+	Slowest time.Duration
 }
 
 // finish stops sending, waits for late replies, and counts.
@@ -164,10 +169,13 @@ wait:
 	_ = p.conn.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return count(p.sent, p.answered)
+	l := count(p.sent, p.answered)
+	l.Slowest = p.slowest
+	return l
 }
 
-// count is the loss of requests that were sent then and answered or not.
+// count is the loss of requests that were sent then and answered or not, but for how
+// late.
 func count(sent []time.Time, answered []bool) loss {
 	l := loss{Sent: len(sent)}
 	last := -1 // the last one that was answered

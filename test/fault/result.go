@@ -42,7 +42,7 @@ type results struct {
 	End string `json:"end,omitempty"`
 }
 
-var headings = []string{"fault", "times", "packets lost", "longest gap", "healed after", "writes acknowledged, lost", ""}
+var headings = []string{"fault", "times", "packets lost", "longest gap", "slowest answer", "healed after", "writes acknowledged, lost", ""}
 
 // cells are a result's columns.
 func (r result) cells() []string {
@@ -50,10 +50,11 @@ func (r result) cells() []string {
 	if r.Acknowledged > 0 {
 		acknowledged = fmt.Sprintf("%d, 0", r.Acknowledged)
 	}
+	cells := []string{r.Name, fmt.Sprint(len(r.Heal)), fmt.Sprintf("%d of %d", r.Lost, r.Sent), seconds(r.Gap), fmt.Sprintf("%d ms", r.Slowest.Milliseconds())}
 	if r.Error != "" {
-		return []string{r.Name, fmt.Sprint(len(r.Heal)), fmt.Sprintf("%d of %d", r.Lost, r.Sent), seconds(r.Gap), "NOT HEALED", "-", firstLine(r.Error)}
+		return append(cells, "NOT HEALED", "-", firstLine(r.Error))
 	}
-	return []string{r.Name, fmt.Sprint(len(r.Heal)), fmt.Sprintf("%d of %d", r.Lost, r.Sent), seconds(r.Gap), healed(r.Heal), acknowledged, r.Said}
+	return append(cells, healed(r.Heal), acknowledged, r.Said)
 }
 
 // healed is one time, or the median and the longest of several.
@@ -134,7 +135,8 @@ func (r *results) markdown() string {
 		r.Versions, "userspace datapath where the kernel has no openvswitch module", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), r.Seed)
 	b.WriteString(`While each fault happens, a container is pinged every 10 ms by another one, and a TCP stream runs between the two. "Healed after" is from
 the fault, or from where it is lifted, until every object is Ready for its generation, the northbound database holds the rows that it did, every
-port is there and its flows are installed, a change has gone through to the switches and back, and a packet got through.
+port is there and its flows are installed, a change has gone through to the switches and back, and a packet got through. Answers that were late
+are not lost: the slowest tells how long traffic stood still.
 
 `)
 	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(headings, " | "), strings.Repeat(" --- |", len(headings)))
