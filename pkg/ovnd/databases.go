@@ -46,10 +46,13 @@ const keptCorrupt = 3
 
 // prepare makes a database's file ready for the server: made if missing,
 // converted if the package's schema is newer, put aside if damaged. All three
-// databases are derived from the objects, so an empty one fills itself.
-func (d database) prepare(ctx context.Context, p *programs, dir string, log logr.Logger) (made bool, err error) {
+// databases are derived from the objects, so an empty one fills itself. One that is
+// known to be good is only made if missing.
+func (d database) prepare(ctx context.Context, p *programs, dir string, good bool, log logr.Logger) (made bool, err error) {
 	file, schema := filepath.Join(dir, d.file), p.share(d.schema)
-	if _, err := os.Stat(file); err == nil {
+	if _, err := os.Stat(file); err == nil && good {
+		return false, nil
+	} else if err == nil {
 		have, err := p.run(ctx, "ovsdb-tool", "db-version", file)
 		if err == nil {
 			// Reads the whole log, as the server will.

@@ -31,21 +31,22 @@ type switchHold struct {
 // switchAtMost is how long it waits where nobody says that it is filled.
 const switchAtMost = 3 * time.Second
 
-// holdSwitch is for a database that is about to be served. It is held where it is new
-// and ovs-vswitchd has what it had from another one.
-func (s *Stack) holdSwitch(hold bool) {
+// holdSwitch is for a new database, which an ovs-vswitchd that runs must not see yet.
+func (s *Stack) holdSwitch() {
+	if !s.daemon("ovs-vswitchd").runs() {
+		return
+	}
 	h := &s.switchHold
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.release != nil {
 		h.release.Stop()
 	}
-	if h.held = hold; hold {
-		h.release = time.AfterFunc(switchAtMost, func() {
-			s.options.Log.Info("ovs-vswitchd is shown its new database, though nobody has said that it has all ports", "after", switchAtMost.String())
-			s.ReleaseSwitch(context.Background())
-		})
-	}
+	h.held = true
+	h.release = time.AfterFunc(switchAtMost, func() {
+		s.options.Log.Info("ovs-vswitchd is shown its new database, though nobody has said that it has all ports", "after", switchAtMost.String())
+		s.ReleaseSwitch(context.Background())
+	})
 }
 
 // ReleaseSwitch says that the Open_vSwitch database has all ports that there are.

@@ -81,6 +81,10 @@ func TestSwitchIsConnected(t *testing.T) {
 	add("p2")
 	kill(t, s, "ovs-vswitchd")
 	add("p3")
+	// ovn-controller removes the flows of others when it connects; it has by then.
+	if out, err := tool("ovn-nbctl", "--db="+s.Endpoints().NB, "--timeout=20", "--wait=hv", "sync"); err != nil {
+		t.Fatal(err, out)
+	}
 
 	if out, err := tool("ovs-ofctl", "-OOpenFlow15", "add-flow", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"), "table=0,priority=7,cookie=0x77,ip actions=drop"); err != nil {
 		t.Fatal(err, out)

@@ -28,6 +28,7 @@ type Stack struct {
 	// Held, each, while a new database is filled.
 	northdHold, controllerHold *hold
 
+	opened     bool // databases, by a server of this process; of ovsdb-server's goroutine
 	switchHold switchHold
 	remote     bridgeRemote
 
@@ -96,7 +97,7 @@ func newStack(o Options) (*Stack, error) {
 	s.controllerHold = &hold{prefix: "debug/", reads: []string{southbound, openVSwitch}, atMost: controllerAtMost, log: o.Log, begun: make(chan struct{}, 1)}
 	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
-		{name: "ovsdb-server", args: s.serverArgs(), more: s.switchRemote, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.configure},
+		{name: "ovsdb-server", args: s.serverArgs(), more: s.switchRemote, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.serve},
 		{name: "ovs-vswitchd", args: []string{"punix:" + s.switchSocket()}, beside: s.connectSwitch, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.northdHold.arguments},
 		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
@@ -127,15 +128,19 @@ func (s *Stack) serverArgs() []string {
 
 func (s *Stack) holds() []*hold { return []*hold{s.northdHold, s.controllerHold} }
 
+// prepareDatabases makes the files ready. Those that a server of this process has
+// opened before are looked at again only where the next one could not: that takes
+// longer than all the rest, and ovs-vswitchd is without its database for so long.
 func (s *Stack) prepareDatabases(ctx context.Context) error {
-	s.holdSwitch(false)
+	opened := s.opened
+	s.opened = false
 	for _, db := range databaseFiles {
-		made, err := db.prepare(ctx, s.programs, s.options.Dir, s.options.Log)
+		made, err := db.prepare(ctx, s.programs, s.options.Dir, opened, s.options.Log)
 		if err != nil {
 			return err
 		}
 		if made && db.name == openVSwitch {
-			s.holdSwitch(s.daemon("ovs-vswitchd").runs())
+			s.holdSwitch()
 		}
 		for _, h := range s.holds() {
 			if made && slices.Contains(h.reads, db.name) {
@@ -144,6 +149,12 @@ func (s *Stack) prepareDatabases(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// serve is for a server that was started.
+func (s *Stack) serve(ctx context.Context) error {
+	s.opened = true
+	return s.configure(ctx)
 }
 
 func (s *Stack) configure(ctx context.Context) error {

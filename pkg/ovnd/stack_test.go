@@ -6,6 +6,7 @@ package ovnd_test
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,19 +113,29 @@ func TestDamagedDatabase(t *testing.T) {
 	if err := os.WriteFile(o.Dir+"/nb.db", []byte("OVSDB JSON 5 0000\nnonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ovntest.Start(t, o)
-	entries, err := os.ReadDir(o.Dir)
-	if err != nil {
+	s := ovntest.Start(t, o)
+	aside := func() int {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(o.Dir, "*.corrupt-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	if n := aside(); n != 1 {
+		t.Errorf("%d damaged files were put aside, want 1", n)
+	}
+	kill(t, s, "ovsdb-server")
+	if n := aside(); n != 1 {
+		t.Errorf("%d damaged files after a kill, want the 1 from before", n)
+	}
+	// Damaged under a server that has opened it.
+	if err := os.WriteFile(filepath.Join(o.Dir, "sb.db"), []byte("OVSDB JSON 5 0000\nnonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	aside := 0
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "nb.db.corrupt-") {
-			aside++
-		}
-	}
-	if aside != 1 {
-		t.Errorf("%d damaged files were put aside, want 1", aside)
+	kill(t, s, "ovsdb-server")
+	if n := aside(); n != 2 {
+		t.Errorf("%d damaged files were put aside, want 2", n)
 	}
 }
 
