@@ -10,9 +10,10 @@
 //
 // It must not write what the databases are for. Its exceptions: before
 // ovs-vswitchd and ovn-controller start it sets the keys of the Open_vSwitch
-// row that they read at their start (userspace TSO, system-id, ovn-*), and a new
-// northbound database begins with one option of ovn-northd's. Until that is filled
-// it has ovn-northd wait (see hold.go).
+// row that they read at their start (userspace TSO, system-id, ovn-*), and one of them
+// when ovs-vswitchd is another (see reach.go), and a new northbound database begins
+// with one option of ovn-northd's. Until new databases are filled it has those wait
+// who read them (see hold.go; for ovs-vswitchd, reach.go).
 //
 // Daemons of a Debian root folder are run by that folder's own loader and
 // libraries instead of in a chroot: sockets then have one path inside and

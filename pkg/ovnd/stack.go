@@ -63,6 +63,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			}
 		}
 		if adopted && d.name == "ovsdb-server" {
+			s.opened = true
 			for _, db := range databaseFiles {
 				if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, o.Log); err != nil {
 					return nil, err
