@@ -28,8 +28,9 @@ type switchHold struct {
 	release *time.Timer
 }
 
-// switchAtMost is how long it waits where nobody says that it is filled.
-const switchAtMost = 3 * time.Second
+// switchAtMost is how long it waits, from when that is served, where nobody says that
+// it is filled.
+const switchAtMost = 5 * time.Second
 
 // holdSwitch is for a new database, which an ovs-vswitchd that runs must not see yet.
 func (s *Stack) holdSwitch() {
@@ -43,10 +44,19 @@ func (s *Stack) holdSwitch() {
 		h.release.Stop()
 	}
 	h.held = true
-	h.release = time.AfterFunc(switchAtMost, func() {
+	h.release = time.AfterFunc(commandTimeout, func() {
 		s.options.Log.Info("ovs-vswitchd is shown its new database, though nobody has said that it has all ports", "after", switchAtMost.String())
 		s.ReleaseSwitch(context.Background())
 	})
+}
+
+// served says that the database can be filled now.
+func (h *switchHold) served() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held {
+		h.release.Reset(switchAtMost)
+	}
 }
 
 // ReleaseSwitch says that the Open_vSwitch database has all ports that there are.

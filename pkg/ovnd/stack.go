@@ -155,6 +155,7 @@ func (s *Stack) prepareDatabases(ctx context.Context) error {
 // serve is for a server that was started.
 func (s *Stack) serve(ctx context.Context) error {
 	s.opened = true
+	s.switchHold.served()
 	return s.configure(ctx)
 }
 
