@@ -21,8 +21,8 @@ import (
 // of ovn-controller. ovn-northd goes on when somebody says that the rows are back,
 // ovn-controller when ovs-vswitchd and ovn-northd have done what there is to do.
 
-// How long a daemon is held at most. ovn-northd needs 15 s for 10,000 endpoints, and
-// containers that are new wait meanwhile.
+// How long a daemon is held at most. The rows of 10,000 endpoints are written in 9 to
+// 17 s, and containers that are new wait meanwhile.
 const (
 	northdAtMost     = 30 * time.Second
 	controllerAtMost = time.Minute
