@@ -138,12 +138,7 @@ func (m *Manager) bridgeOps(s *session, before remembered) (ops []libovsdb.Opera
 		return append(ops, m.insertBridge(rootID, datapath, ports)...), epoch, datapath, nil
 	}
 	if len(ports) != 0 {
-		ops = append(ops, libovsdb.Operation{
-			Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID),
-			Mutations: []libovsdb.Mutation{{
-				Column: "ports", Mutator: libovsdb.MutateOperationInsert, Value: libovsdb.OvsSet{GoSet: ports},
-			}},
-		})
+		ops = append(ops, putInto(row.UUID, libovsdb.OvsSet{GoSet: ports}))
 	}
 	want := libovsdb.Row{}
 	if row.FailMode == nil || *row.FailMode != ovsdb.BridgeFailModeSecure {

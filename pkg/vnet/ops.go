@@ -50,10 +50,28 @@ func optional[T any](p *T) any {
 	return *p
 }
 
+// insertRows makes an Interface row and the Port row of the same name, and names the
+// latter.
+func insertRows(interfaceRow libovsdb.Row, portIDs libovsdb.OvsMap) (ops []libovsdb.Operation, port string) {
+	iface, port := newRowName(), newRowName()
+	return []libovsdb.Operation{
+		{Op: libovsdb.OperationInsert, Table: ovsdb.InterfaceTable, UUIDName: iface, Row: interfaceRow},
+		{Op: libovsdb.OperationInsert, Table: ovsdb.PortTable, UUIDName: port, Row: libovsdb.Row{
+			"name": interfaceRow["name"], "interfaces": libovsdb.UUID{GoUUID: iface}, "external_ids": portIDs,
+		}},
+	}, port
+}
+
+// putInto puts ports into a bridge. Its result counts the bridge.
+func putInto(bridge string, ports libovsdb.OvsSet) libovsdb.Operation {
+	return libovsdb.Operation{Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(bridge), Mutations: []libovsdb.Mutation{
+		{Column: "ports", Mutator: libovsdb.MutateOperationInsert, Value: ports},
+	}}
+}
+
 // insertPort makes both rows and puts the port in the bridge. The last operation
 // counts the bridge: 0 means that it is gone, and the rows with it.
 func insertPort(bridge string, p plugged) []libovsdb.Operation {
-	iface, port := newRowName(), newRowName()
 	irow := libovsdb.Row{"name": p.Name, "type": p.ifaceType(), "external_ids": ovsMap(p.ifaceIDs())}
 	if mac := p.ifaceMAC(); mac != nil {
 		irow["mac"] = *mac
@@ -61,15 +79,8 @@ func insertPort(bridge string, p plugged) []libovsdb.Operation {
 	if mtu := p.ifaceMTU(); mtu != nil {
 		irow["mtu_request"] = *mtu
 	}
-	return []libovsdb.Operation{
-		{Op: libovsdb.OperationInsert, Table: ovsdb.InterfaceTable, UUIDName: iface, Row: irow},
-		{Op: libovsdb.OperationInsert, Table: ovsdb.PortTable, UUIDName: port, Row: libovsdb.Row{
-			"name": p.Name, "interfaces": libovsdb.UUID{GoUUID: iface}, "external_ids": ovsMap(p.portIDs()),
-		}},
-		{Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(bridge), Mutations: []libovsdb.Mutation{
-			{Column: "ports", Mutator: libovsdb.MutateOperationInsert, Value: uuidSet(port)},
-		}},
-	}
+	ops, port := insertRows(irow, ovsMap(p.portIDs()))
+	return append(ops, putInto(bridge, uuidSet(port)))
 }
 
 // removePort takes the port out of whatever bridge it is in. Port and Interface

@@ -66,17 +66,11 @@ func onlyOwn(ids map[string]string) libovsdb.OvsMap {
 // last is what its bridge has.
 func (all remembered) insert() (ops []libovsdb.Operation, ports []any) {
 	for _, r := range all {
-		iface, port := newRowName(), newRowName()
-		row := libovsdb.Row{
+		made, port := insertRows(libovsdb.Row{
 			"name": r.iface.Name, "type": r.iface.Type, "external_ids": onlyOwn(r.iface.ExternalIDs),
 			"mac": optional(r.iface.MAC), "mtu_request": optional(r.iface.MTURequest), "ofport": optional(r.iface.Ofport),
-		}
-		ops = append(ops,
-			libovsdb.Operation{Op: libovsdb.OperationInsert, Table: ovsdb.InterfaceTable, UUIDName: iface, Row: row},
-			libovsdb.Operation{Op: libovsdb.OperationInsert, Table: ovsdb.PortTable, UUIDName: port, Row: libovsdb.Row{
-				"name": r.port.Name, "interfaces": libovsdb.UUID{GoUUID: iface}, "external_ids": onlyOwn(r.port.ExternalIDs),
-			}})
-		ports = append(ports, libovsdb.UUID{GoUUID: port})
+		}, onlyOwn(r.port.ExternalIDs))
+		ops, ports = append(ops, made...), append(ports, libovsdb.UUID{GoUUID: port})
 	}
 	return ops, ports
 }
