@@ -23,14 +23,7 @@ import (
 // daemons, dies meanwhile.
 func TestHold(t *testing.T) {
 	o := ovntest.Options(t, testr.New(t))
-	tool := func(name string, args ...string) string {
-		t.Helper()
-		out, err := ovnd.Tool(t.Context(), o, name, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	tool := tools(t, o)
 	datapaths := func() string {
 		return tool("ovn-sbctl", "--db="+ovnd.EndpointsOf(o).SB, "--bare", "--columns=_uuid", "list", "Datapath_Binding")
 	}
@@ -110,12 +103,8 @@ func TestHoldUnknown(t *testing.T) {
 	}
 	signal := func(s syscall.Signal) {
 		t.Helper()
-		for _, c := range first.Components() {
-			if c.Name == "ovn-northd" {
-				if err := syscall.Kill(c.PID, s); err != nil {
-					t.Fatal(err)
-				}
-			}
+		if err := syscall.Kill(pidOf(t, first, "ovn-northd"), s); err != nil {
+			t.Fatal(err)
 		}
 	}
 	signal(syscall.SIGSTOP)
@@ -135,14 +124,7 @@ func TestHoldUnknown(t *testing.T) {
 func TestSouthboundWiped(t *testing.T) {
 	o := ovntest.Options(t, testr.New(t))
 	s := ovntest.Start(t, o)
-	tool := func(name string, args ...string) string {
-		t.Helper()
-		out, err := ovnd.Tool(t.Context(), o, name, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	tool := tools(t, o)
 	nbctl := func(args ...string) {
 		t.Helper()
 		tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB}, args...)...)
@@ -162,7 +144,7 @@ func TestSouthboundWiped(t *testing.T) {
 	if before < 20 {
 		t.Fatalf("%d flows before", before)
 	}
-	pid := pidOf(s, "ovn-northd")
+	pid := pidOf(t, s, "ovn-northd")
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -189,14 +171,4 @@ func TestSouthboundWiped(t *testing.T) {
 	if now := flows(); now < before {
 		t.Errorf("%d flows in the end, %d before", now, before)
 	}
-}
-
-// pidOf is a daemon's process.
-func pidOf(s *ovnd.Stack, name string) int {
-	for _, c := range s.Components() {
-		if c.Name == name {
-			return c.PID
-		}
-	}
-	return 0
 }

@@ -23,12 +23,8 @@ func TestIntroduce(t *testing.T) {
 	s := ovntest.Start(t, o)
 	remote := func() string {
 		t.Helper()
-		out, err := ovnd.Tool(t.Context(), o, "ovs-vsctl", "--db="+s.Endpoints().OVS, "--no-wait", "--if-exists",
-			"get", "Open_vSwitch", ".", "external_ids:ovn-bridge-remote")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Trim(out, `"`)
+		return strings.Trim(tools(t, o)("ovs-vsctl", "--db="+s.Endpoints().OVS, "--no-wait", "--if-exists",
+			"get", "Open_vSwitch", ".", "external_ids:ovn-bridge-remote"), `"`)
 	}
 	if have := remote(); have != "" {
 		t.Errorf("at first it is told %q, want nothing", have)
@@ -59,19 +55,12 @@ func TestIntroduce(t *testing.T) {
 func TestSwitchIsConnected(t *testing.T) {
 	o := ovntest.Options(t, testr.New(t))
 	s := ovntest.Start(t, o)
-	tool := func(name string, args ...string) (string, error) {
-		return ovnd.Tool(t.Context(), o, name, args...)
-	}
-	vsctl := func(args ...string) {
+	tool := tools(t, o)
+	vsctl := func(args ...string) string {
 		t.Helper()
-		if out, err := tool("ovs-vsctl", append([]string{"--db=" + s.Endpoints().OVS, "--timeout=20"}, args...)...); err != nil {
-			t.Fatal(err, out)
-		}
+		return tool("ovs-vsctl", append([]string{"--db=" + s.Endpoints().OVS, "--timeout=20"}, args...)...)
 	}
-	flows := func() bool {
-		out, err := tool("ovs-ofctl", "-OOpenFlow15", "--timeout=10", "dump-flows", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"), "cookie=0x77/-1")
-		return err == nil && strings.Contains(out, "cookie=0x77")
-	}
+	bridge := "unix:" + filepath.Join(o.RunDir, ovnd.Bridge+".mgmt")
 	add := func(port string) { // returns when ovs-vswitchd has done it
 		t.Helper()
 		vsctl("add-port", ovnd.Bridge, port, "--", "set", "Interface", port, "type=internal")
@@ -82,28 +71,23 @@ func TestSwitchIsConnected(t *testing.T) {
 	kill(t, s, "ovs-vswitchd")
 	add("p3")
 	// ovn-controller removes the flows of others when it connects; it has by then.
-	if out, err := tool("ovn-nbctl", "--db="+s.Endpoints().NB, "--timeout=20", "--wait=hv", "sync"); err != nil {
-		t.Fatal(err, out)
-	}
+	tool("ovn-nbctl", "--db="+s.Endpoints().NB, "--timeout=20", "--wait=hv", "sync")
 
-	if out, err := tool("ovs-ofctl", "-OOpenFlow15", "add-flow", "unix:"+filepath.Join(o.RunDir, ovnd.Bridge+".mgmt"), "table=0,priority=7,cookie=0x77,ip actions=drop"); err != nil {
-		t.Fatal(err, out)
-	}
+	tool("ovs-ofctl", "-OOpenFlow15", "add-flow", bridge, "table=0,priority=7,cookie=0x77,ip actions=drop")
 	if err := os.Remove(filepath.Join(o.Dir, "conf.db")); err != nil {
 		t.Fatal(err)
 	}
 	kill(t, s, "ovsdb-server")
 	began := time.Now()
 	for time.Since(began) < time.Second { // it must not be shown the new database
-		out, err := tool("ovs-vsctl", "--db="+s.Endpoints().OVS, "--no-wait", "get", "Interface", ovnd.Bridge, "ofport")
-		if err != nil || strings.TrimSpace(out) != "[]" {
-			t.Fatalf("before it has all ports: ofport of the bridge %q, %v", out, err)
+		if out := vsctl("--no-wait", "get", "Interface", ovnd.Bridge, "ofport"); strings.TrimSpace(out) != "[]" {
+			t.Fatalf("before it has all ports: ofport of the bridge %q", out)
 		}
 	}
 	vsctl("--no-wait", "add-port", ovnd.Bridge, "p1", "--", "set", "Interface", "p1", "type=internal")
 	s.ReleaseSwitch(t.Context())
 	vsctl("wait-until", "Interface", "p1", "ofport>0")
-	if !flows() {
+	if flows := tool("ovs-ofctl", "-OOpenFlow15", "--timeout=10", "dump-flows", bridge, "cookie=0x77/-1"); !strings.Contains(flows, "cookie=0x77") {
 		t.Error("the bridge was made anew")
 	}
 	add("p4")

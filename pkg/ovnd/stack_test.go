@@ -49,17 +49,37 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// pidOf is a daemon's process.
+func pidOf(t *testing.T, s *ovnd.Stack, name string) int {
+	t.Helper()
+	for _, c := range s.Components() {
+		if c.Name == name && c.PID != 0 {
+			return c.PID
+		}
+	}
+	t.Fatalf("%s does not run", name)
+	return 0
+}
+
+// tools runs a tool, which must not fail, and returns what it prints.
+func tools(t *testing.T, o ovnd.Options) func(name string, args ...string) string {
+	return func(name string, args ...string) string {
+		t.Helper()
+		out, err := ovnd.Tool(t.Context(), o, name, args...)
+		if err != nil {
+			t.Fatal(err, out)
+		}
+		return out
+	}
+}
+
 // kill kills a daemon and waits until it was started again.
 func kill(t *testing.T, s *ovnd.Stack, name string) {
 	t.Helper()
 	back := make(chan string, 4)
 	s.Subscribe(func(c string) { back <- c })
-	for _, c := range s.Components() {
-		if c.Name == name {
-			if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
+	if err := syscall.Kill(pidOf(t, s, name), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
 	select {
 	case <-back:
