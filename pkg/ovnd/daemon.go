@@ -34,7 +34,8 @@ type daemon struct {
 	name     string
 	args     []string
 	more     func() []string             // arguments that depend on when it is started
-	beside   func(context.Context)       // while it starts
+	sockets  []string                    // files, where it waits for its databases
+	connect  func(context.Context)       // to them, from when it is started
 	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
@@ -148,16 +149,36 @@ func (d *daemon) start(ctx context.Context) error {
 	return d.finish(ctx)
 }
 
-// launch runs the daemon until it has detached itself.
+// launch runs the daemon until it has detached itself and is connected to its databases.
+// Some detach themselves before they are, some afterwards.
 func (d *daemon) launch(ctx context.Context, args []string) error {
-	if d.beside != nil {
-		var wg sync.WaitGroup
-		defer wg.Wait()
+	if d.connect != nil {
 		starting, cancel := context.WithCancel(ctx)
-		defer cancel()
-		wg.Go(func() { d.beside(starting) })
+		connected := make(chan struct{})
+		go func() {
+			defer close(connected)
+			d.connect(starting)
+		}()
+		defer func() {
+			t := time.AfterFunc(reachTimeout, cancel)
+			<-connected
+			t.Stop()
+			cancel()
+		}()
 	}
 	_, err := d.programs.run(ctx, d.name, args...)
+	return err
+}
+
+// replace ends the daemon and starts another, at once: what it has made stays.
+func (d *daemon) replace(ctx context.Context) error {
+	if err := d.proc.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	if err := d.proc.wait(ctx); err != nil {
+		return err
+	}
+	_, err := d.ensure(ctx)
 	return err
 }
 
@@ -260,15 +281,19 @@ func (d *daemon) ask(ctx context.Context, command ...string) (answer string, err
 	return d.programs.run(ctx, "ovs-appctl", append([]string{"--timeout=5", "-t", d.control()}, command...)...)
 }
 
-// stop ends the daemon: asked by its control socket, then by SIGTERM, then by
-// SIGKILL.
-func (d *daemon) stop(ctx context.Context) error {
+// stop ends the daemon: asked by its control socket, if it can do what it is asked for,
+// then by SIGTERM, then by SIGKILL. ovn-controller takes its rows out of a database,
+// and waits for that.
+func (d *daemon) stop(ctx context.Context, able bool) error {
 	p, err := openProcess(d.pidfile())
 	if err != nil || p == nil {
 		return err
 	}
 	defer p.close()
 	ask := func() error {
+		if !able {
+			return p.signal(syscall.SIGTERM)
+		}
 		_, err := d.ask(ctx, d.exit...)
 		return err
 	}

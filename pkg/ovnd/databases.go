@@ -140,7 +140,7 @@ func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Dura
 	settings := []string{
 		"external_ids:system-id=" + o.SystemID,
 		"external_ids:hostname=" + hostname,
-		"external_ids:ovn-remote=" + EndpointsOf(*o).SB,
+		"external_ids:ovn-remote=" + passive(o, controllerSB),
 		"external_ids:ovn-encap-type=geneve",
 		"external_ids:ovn-encap-ip=" + o.EncapIP,
 		"external_ids:ovn-bridge=" + Bridge,

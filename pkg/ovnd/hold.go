@@ -12,18 +12,22 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// OVN takes a database that was made anew for what it says. ovn-northd would remove
-// all that it has derived from the northbound one, and derive all of it again as the
-// rows come back; ovn-controller would remove all flows until ovn-northd has filled the
-// southbound one, and flows of ports until ovs-vswitchd has numbered them in its own,
-// for each of them connects again when it does. So whoever reads a database is held
-// before it can see a new one, by its own command: pause of ovn-northd(8), debug/pause
-// of ovn-controller. ovn-northd goes on when somebody says that the rows are back,
-// ovn-controller when ovs-vswitchd and ovn-northd have done what there is to do.
+// OVN and Open vSwitch take a database that was made anew for what it says. ovn-northd
+// would remove all that it has derived from the northbound one, and derive all of it
+// again as the rows come back; ovn-controller would remove all flows until ovn-northd has
+// filled the southbound one, and flows of ports until ovs-vswitchd has numbered them in
+// its own; ovs-vswitchd would remove the ports. So whoever reads a new database is held
+// until it is filled: ovs-vswitchd and ovn-northd are not connected to it (reach.go)
+// before somebody says that all ports are there, or that the rows are back;
+// ovn-controller, which connects to ovs-vswitchd's database by itself, is told to pause
+// (debug/pause) until those two have done what there is to do.
 
-// How long a daemon is held at most. The rows of 10,000 endpoints are written in 9 to
-// 17 s, and containers that are new wait meanwhile.
+// How long a daemon is held at most, where nobody says that its database is filled. The
+// rows of 10,000 endpoints are written in 5 s, and containers that are new wait meanwhile.
+// Without ports nothing is forwarded: ovs-vswitchd waits for less, from when the database
+// can be filled.
 const (
+	switchAtMost     = 5 * time.Second
 	northdAtMost     = 30 * time.Second
 	controllerAtMost = time.Minute
 )
@@ -31,50 +35,34 @@ const (
 // hold knows whether a daemon is held.
 type hold struct {
 	daemon *daemon
-	prefix string   // of its commands pause, resume and status
 	reads  []string // databases of which one is new
 	atMost time.Duration
+	pause  func(context.Context) error // where it is connected all the same; may be nil
+	resume func(context.Context) error
 	log    logr.Logger
-	begun  chan struct{} // takes one; may be nil
+	begun  chan struct{} // takes one
 
 	mu      sync.Mutex
 	held    bool
-	times   int // how often it was
+	ending  bool // it is being told to go on
+	times   int  // how often it was held
 	release *time.Timer
 }
 
-// begin holds the daemon, if it runs. That it cannot is no reason not to go on.
+// begin holds the daemon, if it waits for its databases. What starts later finds what
+// there is then. That it cannot be held is no reason not to go on.
 func (h *hold) begin(ctx context.Context) {
-	if !h.daemon.runs() {
-		return // what starts later finds what there is then
-	}
-	if _, err := h.daemon.ask(ctx, h.prefix+"pause"); err != nil {
-		h.log.Error(err, "A daemon cannot be held; it may act on a new database that is not complete", "daemon", h.daemon.name, "databases", h.reads)
+	if !h.daemon.listens() {
 		return
+	}
+	if h.pause != nil {
+		if err := h.pause(ctx); err != nil {
+			h.log.Error(err, "A daemon cannot be held; it may act on a new database that is not complete", "daemon", h.daemon.name, "databases", h.reads)
+			return
+		}
 	}
 	h.log.Info("Daemon is held until a new database is filled", "daemon", h.daemon.name, "databases", h.reads)
 	h.note()
-}
-
-// adopt finds out whether a process before this one has left the daemon held. One that
-// does not answer, for it is busy, may be; to let one go on that is not does no harm.
-func (h *hold) adopt(ctx context.Context) {
-	status, err := h.daemon.ask(ctx, h.prefix+"status")
-	if err != nil {
-		h.log.Info("Daemon does not say whether it is held", "daemon", h.daemon.name, "error", err.Error())
-	}
-	if err != nil || strings.Contains(status, "paused") {
-		h.note()
-	}
-}
-
-// arguments are for an ovn-northd that is started while it is to be held: it begins
-// paused.
-func (h *hold) arguments() []string {
-	if h.is() {
-		return []string{"--dry-run"}
-	}
-	return nil
 }
 
 func (h *hold) is() bool {
@@ -83,16 +71,23 @@ func (h *hold) is() bool {
 	return h.held
 }
 
+// waits tells whether it is held and nobody is about to change that.
+func (h *hold) waits() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.held && !h.ending
+}
+
 func (h *hold) note() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.held = true
+	h.held, h.ending = true, false
 	h.times++
 	if h.release != nil {
 		h.release.Stop()
 	}
 	h.release = time.AfterFunc(h.atMost, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), h.atMost)
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
 		h.log.Info("Daemon goes on, though nobody has said that the new database is filled", "daemon", h.daemon.name, "databases", h.reads,
 			"after", h.atMost.String())
@@ -104,20 +99,31 @@ func (h *hold) note() {
 	}
 }
 
-// end lets the daemon go on. Where it does not hear, it is held still.
+// served says that its database can be filled from now on.
+func (h *hold) served() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held {
+		h.release.Reset(h.atMost)
+	}
+}
+
+// end lets the daemon go on. Where that fails, it is held still.
 func (h *hold) end(ctx context.Context) {
 	h.mu.Lock()
 	held, times := h.held, h.times
+	h.ending = held
 	h.mu.Unlock()
 	if !held {
 		return
 	}
-	_, err := h.daemon.ask(ctx, h.prefix+"resume")
+	err := h.resume(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if times != h.times {
 		return // it is held again, for another database
 	}
+	h.ending = false
 	if err != nil {
 		h.log.Error(err, "Daemon does not go on; trying again", "daemon", h.daemon.name, "after", h.atMost.String())
 		h.release.Reset(h.atMost)
@@ -127,11 +133,57 @@ func (h *hold) end(ctx context.Context) {
 	h.held = false
 }
 
+// newHolds says how each of the daemons is held.
+func (s *Stack) newHolds() {
+	of := func(name string, atMost time.Duration, reads ...string) *hold {
+		return &hold{daemon: s.daemon(name), reads: reads, atMost: atMost, log: s.options.Log, begun: make(chan struct{}, 1)}
+	}
+	s.switchHold = of("ovs-vswitchd", switchAtMost, openVSwitch)
+	s.switchHold.resume = func(ctx context.Context) error { return s.connect(ctx, s.switchHold.daemon) }
+	s.northdHold = of("ovn-northd", northdAtMost, northbound)
+	s.northdHold.resume = s.connectOVN
+	s.controllerHold = of("ovn-controller", controllerAtMost, southbound, openVSwitch)
+	tell := func(command string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := s.controllerHold.daemon.ask(ctx, command)
+			return err
+		}
+	}
+	s.controllerHold.pause, s.controllerHold.resume = tell("debug/pause"), tell("debug/resume")
+}
+
+func (s *Stack) holds() []*hold { return []*hold{s.switchHold, s.northdHold, s.controllerHold} }
+
+// adoptHolds finds out whom a process before this one has left held: who waits for a
+// server that has these remotes, and is not connected. An ovn-controller that does not
+// answer, for it is busy, may be; to let one go on that is not held does no harm.
+func (s *Stack) adoptHolds(ctx context.Context, remotes []string) {
+	for _, h := range []*hold{s.switchHold, s.northdHold} {
+		if h.daemon.awaits(remotes) {
+			h.note()
+		}
+	}
+	h := s.controllerHold
+	if !h.daemon.listens() {
+		return
+	}
+	status, err := h.daemon.ask(ctx, "debug/status")
+	if err != nil {
+		h.log.Info("Daemon does not say whether it is held", "daemon", h.daemon.name, "error", err.Error())
+	}
+	if err != nil || strings.Contains(status, "paused") {
+		h.note()
+	}
+}
+
 // Held tells whether ovn-northd waits for a new northbound database to be filled.
 func (s *Stack) Held() bool { return s.northdHold.is() }
 
 // Release says that it is filled.
 func (s *Stack) Release(ctx context.Context) { s.northdHold.end(ctx) }
+
+// ReleaseSwitch says that the Open_vSwitch database has all ports that there are.
+func (s *Stack) ReleaseSwitch(ctx context.Context) { s.switchHold.end(ctx) }
 
 // Paused tells whether OVN, or a part of it, takes in nothing for now.
 func (s *Stack) Paused() bool { return s.northdHold.is() || s.controllerHold.is() }

@@ -5,113 +5,132 @@ package ovnd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Who reads a database, or is programmed, tries a second after a connection ended, and
-// after two, four and eight if it ends again soon. For ovs-vswitchd that is too long:
-// without its database it forwards nothing in userspace (bridge_run of OVS 3.5 returns
-// where it has lost its lock), and what comes in waits in the sockets of its ports. So
-// it is ovsdb-server that connects to ovs-vswitchd, as it does when it is started, and
-// when it is told to. It must not before a new database has the ports that there are:
-// ovs-vswitchd would remove them.
+// Who reads a database and connects to it by itself tries a second after a connection
+// ended, and after two, four and eight if it ends again soon. For ovs-vswitchd that is too
+// long: without its database it forwards nothing in userspace (bridge_run of OVS 3.5
+// returns where it has lost its lock), and what comes in waits in the sockets of its
+// ports. For OVN it means that nothing new is taken in, and who connects by itself sees a
+// database before it is filled (hold.go). So all of them listen, and ovsdb-server connects
+// to them (a remote "punix:" of theirs, "unix:" of its own; ovsdb(7)) when it starts, when
+// one of them does, and when one is no longer held. Only to ovs-vswitchd's database does
+// ovn-controller connect by itself: that of OVN 25.03 would listen for it twice, and hear
+// once.
 
-// switchHold tells whether ovs-vswitchd waits for a new database to be filled.
-type switchHold struct {
-	mu      sync.Mutex
-	held    bool
-	release *time.Timer
+// Where daemons wait for ovsdb-server, in the run folder: files of their sockets.
+const (
+	switchSocket = "ovs-vswitchd.sock"
+	northdNB     = "northd-nb.sock"
+	northdSB     = "northd-sb.sock"
+	controllerSB = "controller-sb.sock"
+)
+
+// passive is the argument, or the setting, by which a daemon listens.
+func passive(o *Options, file string) string { return "punix:" + o.path(file) }
+
+// remote is the argument by which ovsdb-server connects to the daemon.
+func (d *daemon) remote(file string) string { return "unix:" + d.options.path(file) }
+
+// listens tells whether the daemon waits for ovsdb-server, as one does that was started
+// by an arca-network of today.
+func (d *daemon) listens() bool {
+	return len(d.sockets) > 0 && accepts(d.options.path(d.sockets[0]))
 }
 
-// switchAtMost is how long it waits, from when that is served, where nobody says that
-// it is filled.
-const switchAtMost = 5 * time.Second
-
-// holdSwitch is for a new database, which an ovs-vswitchd that runs must not see yet.
-func (s *Stack) holdSwitch() {
-	if !s.daemon("ovs-vswitchd").runs() {
-		return
-	}
-	h := &s.switchHold
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.release != nil {
-		h.release.Stop()
-	}
-	h.held = true
-	h.release = time.AfterFunc(commandTimeout, func() {
-		s.options.Log.Info("ovs-vswitchd is shown its new database, though nobody has said that it has all ports", "after", switchAtMost.String())
-		s.ReleaseSwitch(context.Background())
+// awaits tells whether the daemon waits for a server that has these remotes, and is not
+// connected to it.
+func (d *daemon) awaits(remotes []string) bool {
+	return d.listens() && slices.ContainsFunc(d.sockets, func(file string) bool {
+		return !slices.Contains(remotes, d.remote(file))
 	})
 }
 
-// served says that the database can be filled now.
-func (h *switchHold) served() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.held {
-		h.release.Reset(switchAtMost)
-	}
+// remotes are those that the server connects to.
+func (s *Stack) remotes(ctx context.Context) ([]string, error) {
+	out, err := s.daemon("ovsdb-server").ask(ctx, "ovsdb-server/list-remotes")
+	return strings.Fields(out), err
 }
 
-// ReleaseSwitch says that the Open_vSwitch database has all ports that there are.
-func (s *Stack) ReleaseSwitch(ctx context.Context) {
-	h := &s.switchHold
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.held {
-		return
-	}
-	if err := s.dialSwitch(ctx); err != nil {
-		s.options.Log.Error(err, "ovs-vswitchd is not shown its database; trying again", "after", switchAtMost.String())
-		h.release.Reset(switchAtMost)
-		return
-	}
-	h.held = false
-	h.release.Stop()
-}
-
-// switchRemote is an argument for ovsdb-server, which then connects when it starts.
-func (s *Stack) switchRemote() []string {
-	s.switchHold.mu.Lock()
-	defer s.switchHold.mu.Unlock()
-	if s.switchHold.held {
-		return nil
-	}
-	return []string{"--remote=unix:" + s.switchSocket()}
-}
-
-// switchSocket is where ovs-vswitchd waits for its database.
-func (s *Stack) switchSocket() string { return s.options.path("ovs-vswitchd.sock") }
+// reachTimeout is how long a daemon that runs, or is being started, may take to listen.
+const reachTimeout = 10 * time.Second
 
 // acceptsPoll is how often the kernel is asked whether a socket listens, which it
 // tells nobody.
 const acceptsPoll = 5 * time.Millisecond
 
-// connectSwitch has ovsdb-server connect to an ovs-vswitchd that is being started, once
-// that listens, and returns then or when ctx is done.
-func (s *Stack) connectSwitch(ctx context.Context) {
-	for told := false; !told; {
-		if !pause(ctx, acceptsPoll) {
-			return
+// reach has ovsdb-server connect to each socket of a daemon, as soon as it listens there.
+func (s *Stack) reach(ctx context.Context, d *daemon) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, reachTimeout, fmt.Errorf("%s does not listen", d.name))
+	defer cancel()
+	for _, file := range d.sockets {
+		for !accepts(s.options.path(file)) {
+			if !pause(ctx, acceptsPoll) {
+				return context.Cause(ctx)
+			}
 		}
-		if accepts(s.switchSocket()) {
-			told = s.dialSwitch(ctx) == nil
+		if err := s.dial(ctx, d, file); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// connect is reach for a daemon that waits. One that is being started is connected then.
+func (s *Stack) connect(ctx context.Context, d *daemon) error {
+	if !d.listens() {
+		return nil
+	}
+	return s.reach(ctx, d)
+}
+
+// connectOVN is connect for OVN's daemons.
+func (s *Stack) connectOVN(ctx context.Context) error {
+	return errors.Join(s.connect(ctx, s.northdHold.daemon), s.connect(ctx, s.controllerHold.daemon))
+}
+
+// dial has ovsdb-server try now: it makes the remote anew.
+func (s *Stack) dial(ctx context.Context, d *daemon, file string) error {
+	server := s.daemon("ovsdb-server")
+	_, _ = server.ask(ctx, "ovsdb-server/remove-remote", d.remote(file)) // which it may not have
+	_, err := server.ask(ctx, "ovsdb-server/add-remote", d.remote(file))
+	return err
+}
+
+// connectNew is reach for a daemon that is being started, by a server that may be so
+// too. ovn-northd, where it is held, is connected when it no longer is; a new
+// ovs-vswitchd has nothing to lose.
+func (s *Stack) connectNew(ctx context.Context, d *daemon) {
+	for !(d == s.northdHold.daemon && s.northdHold.waits()) && s.reach(ctx, d) != nil && pause(ctx, acceptsPoll) {
 	}
 }
 
-// dialSwitch has it try now: it makes the remote anew.
-func (s *Stack) dialSwitch(ctx context.Context) error {
-	server := s.daemon("ovsdb-server")
-	_, _ = server.ask(ctx, "ovsdb-server/remove-remote", "unix:"+s.switchSocket()) // an older one has none
-	_, err := server.ask(ctx, "ovsdb-server/add-remote", "unix:"+s.switchSocket())
-	return err
+// remoteArgs are arguments for ovsdb-server, which then connects when it starts to those
+// that wait for it and are not held. While ovn-northd is, ovn-controller would find
+// nothing new, and reading all that there is keeps the server from taking the rows.
+func (s *Stack) remoteArgs() []string {
+	var args []string
+	for _, d := range s.daemons {
+		hold := s.northdHold
+		if d == s.switchHold.daemon {
+			hold = s.switchHold
+		}
+		if hold.is() || !d.listens() {
+			continue
+		}
+		for _, file := range d.sockets {
+			args = append(args, "--remote="+d.remote(file))
+		}
+	}
+	return args
 }
 
 // accepts tells whether a process listens at a path (proc(5), /proc/net/unix: the flag

@@ -70,8 +70,15 @@ func TestSwitchIsConnected(t *testing.T) {
 	add("p2")
 	kill(t, s, "ovs-vswitchd")
 	add("p3")
-	// ovn-controller removes the flows of others when it connects; it has by then.
-	tool("ovn-nbctl", "--db="+s.Endpoints().NB, "--timeout=20", "--wait=hv", "sync")
+	// ovn-controller removes the flows of others when it connects to the bridge, also when
+	// it reads that this is spelled otherwise; it has by then.
+	nbctl := func(args ...string) string {
+		t.Helper()
+		return strings.TrimSpace(tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB, "--timeout=20"}, args...)...))
+	}
+	nbctl("--wait=hv", "sync")
+	vsctl("--no-wait", "wait-until", "Bridge", ovnd.Bridge, "external_ids:ovn-nb-cfg="+nbctl("get", "NB_Global", ".", "nb_cfg"))
+	nbctl("--wait=hv", "sync")
 
 	tool("ovs-ofctl", "-OOpenFlow15", "add-flow", bridge, "table=0,priority=7,cookie=0x77,ip actions=drop")
 	if err := os.Remove(filepath.Join(o.Dir, "conf.db")); err != nil {

@@ -26,11 +26,10 @@ type Stack struct {
 	lock     *os.File
 	ports    chan struct{} // of ovs-vswitchd have changed
 	// Held, each, while a new database is filled.
-	northdHold, controllerHold *hold
+	switchHold, northdHold, controllerHold *hold
 
-	opened     bool // databases, by a server of this process; of ovsdb-server's goroutine
-	switchHold switchHold
-	remote     bridgeRemote
+	opened bool // databases, by a server of this process; of ovsdb-server's goroutine
+	remote bridgeRemote
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -57,18 +56,16 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 			return nil, err
 		}
 		o.Log.V(1).Info("Daemon runs", "daemon", d.name, "pid", d.component().PID, "adopted", adopted)
-		for _, h := range s.holds() {
-			if adopted && h.daemon == d {
-				h.adopt(ctx)
-			}
+		switch {
+		case !adopted:
+		case d.name == "ovsdb-server":
+			err = s.adoptServer(ctx)
+		case d != s.switchHold.daemon && !d.listens():
+			// An older arca-network's, which connects by itself. Endpoints feel nothing.
+			err = d.replace(ctx)
 		}
-		if adopted && d.name == "ovsdb-server" {
-			s.opened = true
-			for _, db := range databaseFiles {
-				if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, o.Log); err != nil {
-					return nil, err
-				}
-			}
+		if err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
@@ -94,19 +91,21 @@ func newStack(o Options) (*Stack, error) {
 		return nil, err
 	}
 	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1)}
-	s.northdHold = &hold{reads: []string{northbound}, atMost: northdAtMost, log: o.Log}
-	s.controllerHold = &hold{prefix: "debug/", reads: []string{southbound, openVSwitch}, atMost: controllerAtMost, log: o.Log, begun: make(chan struct{}, 1)}
-	remote := EndpointsOf(o).OVS
 	s.daemons = []*daemon{
-		{name: "ovsdb-server", args: s.serverArgs(), more: s.switchRemote, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.serve},
-		{name: "ovs-vswitchd", args: []string{"punix:" + s.switchSocket()}, beside: s.connectSwitch, exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
-		{name: "ovn-northd", args: []string{"--ovnnb-db=" + remote, "--ovnsb-db=" + remote}, exit: []string{"exit"}, more: s.northdHold.arguments},
-		{name: "ovn-controller", args: []string{remote}, exit: []string{"exit"}, prepare: s.configure},
+		{name: "ovsdb-server", args: s.serverArgs(), more: s.remoteArgs, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.serve},
+		{name: "ovs-vswitchd", args: []string{passive(&o, switchSocket)}, sockets: []string{switchSocket},
+			exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
+		{name: "ovn-northd", args: []string{"--ovnnb-db=" + passive(&o, northdNB), "--ovnsb-db=" + passive(&o, northdSB)},
+			sockets: []string{northdNB, northdSB}, exit: []string{"exit"}},
+		{name: "ovn-controller", args: []string{EndpointsOf(o).OVS}, sockets: []string{controllerSB}, exit: []string{"exit"}, prepare: s.configure},
 	}
 	for _, d := range s.daemons {
 		d.options, d.programs, d.log = &s.options, p, o.Log
+		if len(d.sockets) > 0 {
+			d.connect = func(ctx context.Context) { s.connectNew(ctx, d) }
+		}
 	}
-	s.northdHold.daemon, s.controllerHold.daemon = s.daemon("ovn-northd"), s.daemon("ovn-controller")
+	s.newHolds()
 	return s, nil
 }
 
@@ -127,8 +126,6 @@ func (s *Stack) serverArgs() []string {
 	return args
 }
 
-func (s *Stack) holds() []*hold { return []*hold{s.northdHold, s.controllerHold} }
-
 // prepareDatabases makes the files ready. Those that a server of this process has
 // opened before are looked at again only where the next one could not: that takes
 // longer than all the rest, and ovs-vswitchd is without its database for so long.
@@ -139,9 +136,6 @@ func (s *Stack) prepareDatabases(ctx context.Context) error {
 		made, err := db.prepare(ctx, s.programs, s.options.Dir, opened, s.options.Log)
 		if err != nil {
 			return err
-		}
-		if made && db.name == openVSwitch {
-			s.holdSwitch()
 		}
 		for _, h := range s.holds() {
 			if made && slices.Contains(h.reads, db.name) {
@@ -157,6 +151,22 @@ func (s *Stack) serve(ctx context.Context) error {
 	s.opened = true
 	s.switchHold.served()
 	return s.configure(ctx)
+}
+
+// adoptServer is for one that runs.
+func (s *Stack) adoptServer(ctx context.Context) error {
+	s.opened = true
+	for _, db := range databaseFiles {
+		if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, s.options.Log); err != nil {
+			return err
+		}
+	}
+	remotes, err := s.remotes(ctx)
+	if err != nil {
+		return err
+	}
+	s.adoptHolds(ctx, remotes)
+	return nil
 }
 
 func (s *Stack) configure(ctx context.Context) error {
@@ -254,9 +264,11 @@ func (s *Stack) Run(ctx context.Context) error {
 // Stop ends the daemons and removes the run folder's files. Run must have
 // returned before.
 func (s *Stack) Stop(ctx context.Context) error {
+	remotes, _ := s.remotes(ctx)     // none of a server that does not answer
+	_ = s.controllerHold.resume(ctx) // while it pauses it does not end
 	var errs []error
 	for _, d := range slices.Backward(s.daemons) {
-		errs = append(errs, d.stop(ctx))
+		errs = append(errs, d.stop(ctx, !d.awaits(remotes)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
