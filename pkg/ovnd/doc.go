@@ -12,8 +12,8 @@
 // ovs-vswitchd and ovn-controller start it sets the keys of the Open_vSwitch
 // row that they read at their start (userspace TSO, system-id, ovn-*), and one of them
 // when ovs-vswitchd is another (see reach.go), and a new northbound database begins
-// with one option of ovn-northd's. Until new databases are filled it has those wait
-// who read them (see hold.go; for ovs-vswitchd, reach.go).
+// with one option of ovn-northd's. It has ovsdb-server connect to those who read its
+// databases (see reach.go), once new ones are filled (see hold.go).
 //
 // Daemons of a Debian root folder are run by that folder's own loader and
 // libraries instead of in a chroot: sockets then have one path inside and

@@ -4,9 +4,12 @@
 package ovnd_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,4 +108,53 @@ func TestSwitchIsConnected(t *testing.T) {
 	}
 	kill(t, s, "ovsdb-server")
 	add("p5")
+}
+
+// TestOVNIsConnected: whenever ovsdb-server, ovn-northd or ovn-controller was started
+// anew, the one connects to the others before anybody hears of it. It takes the place of
+// daemons that connect by themselves.
+func TestOVNIsConnected(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	first, err := ovnd.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool := tools(t, o)
+	connected := func(when string) {
+		t.Helper()
+		remotes := strings.Fields(tool("ovs-appctl", "-t", filepath.Join(o.RunDir, "ovsdb-server.ctl"), "ovsdb-server/list-remotes"))
+		for _, file := range []string{"ovs-vswitchd.sock", "northd-nb.sock", "northd-sb.sock", "controller-sb.sock"} {
+			if !slices.Contains(remotes, "unix:"+filepath.Join(o.RunDir, file)) {
+				t.Errorf("%s: ovsdb-server has the remotes %q, not %s", when, remotes, file)
+			}
+		}
+		tool("ovn-nbctl", "--db="+ovnd.EndpointsOf(o).NB, "--timeout=20", "--wait=hv", "sync")
+	}
+	connected("at first")
+
+	// One of an older arca-network.
+	northd := pidOf(t, first, "ovn-northd")
+	tool("ovs-appctl", "-t", filepath.Join(o.RunDir, "ovn-northd.ctl"), "exit")
+	for limit := time.Now().Add(20 * time.Second); syscall.Kill(northd, 0) == nil; time.Sleep(5 * time.Millisecond) { // it tells nobody
+		if time.Now().After(limit) {
+			t.Fatal("ovn-northd does not end")
+		}
+	}
+	tool("ovn-northd", "--detach", "--no-chdir", "--pidfile="+filepath.Join(o.RunDir, "ovn-northd.pid"), "--unixctl="+filepath.Join(o.RunDir, "ovn-northd.ctl"),
+		"--ovnnb-db="+ovnd.EndpointsOf(o).NB, "--ovnsb-db="+ovnd.EndpointsOf(o).SB)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := first.Run(ctx); err != nil { // leaves the daemons running
+		t.Fatal(err)
+	}
+	s := ovntest.Start(t, o)
+	connected("with daemons that were adopted")
+	if s.Held() {
+		t.Error("ovn-northd is held, though nothing was lost")
+	}
+
+	for _, name := range []string{"ovn-northd", "ovn-controller", "ovsdb-server"} {
+		kill(t, s, name)
+		connected(name + " was killed")
+	}
 }
