@@ -93,39 +93,43 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return settle(ctrl.Result{}, err)
 	}
 	before := n.DeepCopy()
-	syncErr := r.sync(ctx, n)
+	changed, syncErr := r.sync(ctx, n)
 	n.Status.ObservedGeneration = n.Generation
-	if err := updateStatus(ctx, r.Client, before, n); err != nil {
+	err := updateStatus(ctx, r.Client, before, n)
+	if changed {
+		// Also where the status could not be written, but after that: it is what a
+		// user waits for, and a pass over all policies takes a processor.
+		r.Policies.Enqueue(allPolicies)
+		syncErr = errors.Join(syncErr, r.enqueueAttachments(ctx, n.Name))
+	}
+	if err != nil {
 		return settle(ctrl.Result{}, err)
 	}
 	return settle(ctrl.Result{}, syncErr)
 }
 
-// sync does the work and writes its outcome to the status in memory.
-func (r *NetworkReconciler) sync(ctx context.Context, n *v1alpha1.Network) error {
+// sync does the work, writes its outcome to the status in memory, and tells whether
+// rows have changed.
+func (r *NetworkReconciler) sync(ctx context.Context, n *v1alpha1.Network) (changed bool, err error) {
 	grant, refused := r.Book.AcquireNetwork(n)
 	if refused != nil {
 		refuse(r.Recorder, n, refused)
-		return nil
+		return false, nil
 	}
 	setCondition(n, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
 	n.Status.Subnets = grant
 
 	rows, err := topology.Network(n)
 	if err != nil {
-		return reconcile.TerminalError(err)
+		return false, reconcile.TerminalError(err)
 	}
-	changed, err := r.Northbound.Update(ctx, topology.NetworkOwner(n), rows)
+	changed, err = r.Northbound.Update(ctx, topology.NetworkOwner(n), rows)
 	if err != nil {
-		return unprogrammed(n, err)
+		return false, unprogrammed(n, err)
 	}
 	setCondition(n, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
 	setCondition(n, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady, "")
-	if changed {
-		r.Policies.Enqueue(allPolicies)
-		return r.enqueueAttachments(ctx, n.Name)
-	}
-	return nil
+	return changed, nil
 }
 
 func (r *NetworkReconciler) enqueueAttachments(ctx context.Context, network string) error {

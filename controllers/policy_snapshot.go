@@ -46,9 +46,12 @@ func takePolicySnapshot(ctx context.Context, c client.Reader) (*policySnapshot, 
 			}
 		}
 	}
-	networks, err := policyNetworks(ctx, c)
-	if err != nil {
-		return nil, err
+	var networks []policy.Network
+	if len(s.policies) > 0 { // or nothing comes of them, and each new network would cost as much as there are
+		var err error
+		if networks, err = policyNetworks(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	endpoints, err := s.readAttachments(ctx, c, selects)
 	if err != nil {
