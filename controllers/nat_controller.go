@@ -50,7 +50,7 @@ func (r *NATReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(natName)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("nat").
-		Watches(&v1alpha1.Network{}, one(natName), builder.WithPredicates(natNetworkChanged())).
+		Watches(&v1alpha1.Network{}, gathered(natName), builder.WithPredicates(natNetworkChanged())).
 		Watches(&v1alpha1.Attachment{}, one(natName), builder.WithPredicates(natAttachmentChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).

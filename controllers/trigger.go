@@ -6,10 +6,12 @@ package controllers
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -63,6 +65,27 @@ func one(name string) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{request(name)}
 	})
+}
+
+// gathering is how long a change waits for others of its kind.
+const gathering = 10 * time.Millisecond
+
+// gathered is one for changes that come in numbers and of which each asks for a pass
+// over all: those that follow each other share it. It also lets who waits for the object
+// have its answer before the pass takes a processor.
+func gathered(name string) handler.EventHandler {
+	ask := func(q workqueue.TypedRateLimitingInterface[reconcile.Request]) { q.AddAfter(request(name), gathering) }
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, _ event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			ask(q)
+		},
+		UpdateFunc: func(_ context.Context, _ event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			ask(q)
+		},
+		DeleteFunc: func(_ context.Context, _ event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			ask(q)
+		},
+	}
 }
 
 func request(name string) reconcile.Request {

@@ -38,7 +38,7 @@ func (r *UplinkReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.Trigger.Enqueue(topology.UplinkInterface)
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("uplink").
-		Watches(&v1alpha1.Network{}, one(topology.UplinkInterface), builder.WithPredicates(uplinkNetworkChanged())).
+		Watches(&v1alpha1.Network{}, gathered(topology.UplinkInterface), builder.WithPredicates(uplinkNetworkChanged())).
 		WatchesRawSource(r.Trigger).
 		WithOptions(controller.Options{RateLimiter: rateLimiter(), ReconciliationTimeout: callTimeout}).
 		Complete(r)
