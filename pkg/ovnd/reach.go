@@ -43,7 +43,7 @@ func (d *daemon) remote(file string) string { return "unix:" + d.options.path(fi
 // listens tells whether the daemon waits for ovsdb-server, as one does that was started
 // by an arca-network of today.
 func (d *daemon) listens() bool {
-	return len(d.sockets) > 0 && accepts(d.options.path(d.sockets[0]))
+	return len(d.sockets) > 0 && d.accepts(d.sockets[0])
 }
 
 // awaits tells whether the daemon waits for a server that has these remotes, and is not
@@ -72,7 +72,7 @@ func (s *Stack) reach(ctx context.Context, d *daemon) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, reachTimeout, fmt.Errorf("%s does not listen", d.name))
 	defer cancel()
 	for _, file := range d.sockets {
-		for !accepts(s.options.path(file)) {
+		for !d.accepts(file) {
 			if !pause(ctx, acceptsPoll) {
 				return context.Cause(ctx)
 			}
@@ -133,15 +133,22 @@ func (s *Stack) remoteArgs() []string {
 	return args
 }
 
-// accepts tells whether a process listens at a path (proc(5), /proc/net/unix: the flag
-// __SO_ACCEPTCON). To connect would be to take the place of who is waited for.
-func accepts(path string) bool {
-	all, err := os.ReadFile("/proc/net/unix")
+// accepts tells whether the daemon listens at a file of the run folder (proc(5),
+// net/unix: the flag __SO_ACCEPTCON; the kernel shows the sockets of the process's
+// network namespace, which need not be ours). To connect would be to take the place of
+// who is waited for.
+func (d *daemon) accepts(file string) bool {
+	p, err := openProcess(d.pidfile())
+	if err != nil || p == nil {
+		return false
+	}
+	defer p.close()
+	all, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", p.pid))
 	if err != nil {
 		return false
 	}
 	for line := range strings.Lines(string(all)) {
-		if f := strings.Fields(line); len(f) == 8 && f[7] == path && f[3] == "00010000" {
+		if f := strings.Fields(line); len(f) == 8 && f[7] == d.options.path(file) && f[3] == "00010000" {
 			return true
 		}
 	}
