@@ -228,10 +228,11 @@ func (d *daemons) heal() error {
 	for limit := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		now, err := d.daemonPID("ovsdb-server")
 		if err == nil && now != pid {
-			if d.stack != nil {
+			err := d.observe()
+			if err == nil && d.stack != nil {
 				d.stack.Release(context.Background()) // a bare client has nobody hold OVN for it
 			}
-			return d.observe()
+			return err
 		}
 		if time.Now().After(limit) {
 			return fmt.Errorf("ovsdb-server did not come back: %v", err)
