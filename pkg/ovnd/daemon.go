@@ -152,21 +152,18 @@ func (d *daemon) start(ctx context.Context) error {
 // launch runs the daemon until it has detached itself and is connected to its databases.
 // Some detach themselves before they are, some afterwards.
 func (d *daemon) launch(ctx context.Context, args []string) error {
+	starting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var connecting sync.WaitGroup
 	if d.connect != nil {
-		starting, cancel := context.WithCancel(ctx)
-		connected := make(chan struct{})
-		go func() {
-			defer close(connected)
-			d.connect(starting)
-		}()
-		defer func() {
-			t := time.AfterFunc(reachTimeout, cancel)
-			<-connected
-			t.Stop()
-			cancel()
-		}()
+		connecting.Go(func() { d.connect(starting) })
 	}
 	_, err := d.programs.run(ctx, d.name, args...)
+	if err != nil || !d.runs() {
+		cancel() // there is nobody to be connected
+	}
+	defer time.AfterFunc(reachTimeout, cancel).Stop()
+	connecting.Wait()
 	return err
 }
 

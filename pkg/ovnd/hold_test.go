@@ -90,6 +90,51 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestHoldUnknown: an ovn-controller that does not answer is adopted like another, and
+// told to go on as if it were held.
+func TestHoldUnknown(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	first, err := ovnd.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := first.Run(ctx); err != nil { // leaves the daemons running
+		t.Fatal(err)
+	}
+	pid := pidOf(t, first, "ovn-controller")
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	second, err := ovnd.Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !second.Paused() {
+		t.Error("an ovn-controller that does not answer is taken for one that is not held")
+	}
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- second.Run(ctx) }()
+	for limit := time.Now().Add(30 * time.Second); second.Paused(); time.Sleep(20 * time.Millisecond) { // it tells nobody here
+		if time.Now().After(limit) {
+			t.Fatal("ovn-controller is held 30 s after it answers again")
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSouthboundWiped: while nobody has filled a new southbound database,
 // ovn-controller leaves the flows that it has made; afterwards it works on.
 func TestSouthboundWiped(t *testing.T) {
