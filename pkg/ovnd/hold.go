@@ -30,6 +30,8 @@ const (
 	switchAtMost     = 5 * time.Second
 	northdAtMost     = 30 * time.Second
 	controllerAtMost = time.Minute
+	// endAgain is when one that did not go on is told again.
+	endAgain = time.Second
 )
 
 // hold knows whether a daemon is held.
@@ -87,11 +89,9 @@ func (h *hold) note() {
 		h.release.Stop()
 	}
 	h.release = time.AfterFunc(h.atMost, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-		defer cancel()
 		h.log.Info("Daemon goes on, though nobody has said that the new database is filled", "daemon", h.daemon.name, "databases", h.reads,
 			"after", h.atMost.String())
-		h.end(ctx)
+		h.endNow()
 	})
 	select {
 	case h.begun <- struct{}{}:
@@ -108,7 +108,14 @@ func (h *hold) served() {
 	}
 }
 
-// end lets the daemon go on. Where that fails, it is held still.
+// endNow is end, for a timer.
+func (h *hold) endNow() {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	h.end(ctx)
+}
+
+// end lets the daemon go on. Where that fails, it is held still, and told again.
 func (h *hold) end(ctx context.Context) {
 	h.mu.Lock()
 	held, times := h.held, h.times
@@ -125,8 +132,8 @@ func (h *hold) end(ctx context.Context) {
 	}
 	h.ending = false
 	if err != nil {
-		h.log.Error(err, "Daemon does not go on; trying again", "daemon", h.daemon.name, "after", h.atMost.String())
-		h.release.Reset(h.atMost)
+		h.log.Error(err, "Daemon does not go on; trying again", "daemon", h.daemon.name, "after", endAgain.String())
+		h.release = time.AfterFunc(endAgain, h.endNow)
 		return
 	}
 	h.release.Stop()
