@@ -27,6 +27,9 @@ import (
 type HostPorts interface {
 	// Update makes the port so and returns what is known of it.
 	Update(ctx context.Context, p vnet.Port) (vnet.State, error)
+	// Settled returns what is known of a port for which Update would find nothing to
+	// do; false where it has to be asked.
+	Settled(p vnet.Port) (vnet.State, bool)
 	// Delete removes the owner's port; none is success.
 	Delete(ctx context.Context, uid string) error
 	// Prune removes the ports of owners that keep refuses.
@@ -119,6 +122,9 @@ func (r *PortReconciler) Plug(ctx context.Context, a *v1alpha1.Attachment) (vnet
 	p, err := portOf(a)
 	if err != nil {
 		return vnet.State{}, reconcile.TerminalError(err)
+	}
+	if state, ok := r.Ports.Settled(p); ok {
+		return state, nil // OVN has told of it: nothing to read from the kernel
 	}
 	return r.Ports.Update(ctx, p)
 }

@@ -107,6 +107,9 @@ func TestEditedByHand(t *testing.T) {
 		c.edit()
 		if c.told != "" {
 			h.events.wait(Event{Owner: p.Owner, Reason: c.told})
+			if _, ok := h.m.Settled(p); ok {
+				t.Errorf("%s: the port is settled", c.what)
+			}
 		}
 		h.update(p)
 		h.quiet(c.what+": a second Update", func() { h.update(p) })

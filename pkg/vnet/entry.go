@@ -23,7 +23,10 @@ type entry struct {
 	// recheck, recheckLink and recheckInner are such put-off events.
 	recheck, recheckLink, recheckInner bool
 	// ok says that the last Update succeeded, with these results.
-	ok      bool
+	ok bool
+	// settled says that besides no Event has told of the port since, but of what OVN
+	// and ovs-vswitchd write.
+	settled bool
 	ifindex int
 	txOff   bool
 	applied []netip.Prefix
@@ -52,6 +55,7 @@ func (m *Manager) begin(uid string, want *Port) *entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e.busy++
+	e.settled = false
 	if e.port.Name != "" && m.byName[e.port.Name] == uid {
 		delete(m.byName, e.port.Name)
 	}
@@ -83,7 +87,7 @@ func (m *Manager) end(uid string, e *entry) {
 		m.verifyLink(uid)
 	}
 	if recheckInner {
-		m.events.emit(Event{Owner: owner, Reason: InnerChanged})
+		m.tell(owner, InnerChanged)
 	}
 }
 

@@ -405,4 +405,26 @@ func (m *Manager) use() (*session, func(), error) {
 	return m.session, m.inflight.Done, nil
 }
 
-func (m *Manager) tellAll(r Reason) { m.events.emit(Event{All: true, Reason: r}) }
+// tellAll has every port looked at again.
+func (m *Manager) tellAll(r Reason) {
+	m.mu.Lock()
+	for _, e := range m.entries {
+		e.settled = false
+	}
+	m.mu.Unlock()
+	m.events.emit(Event{All: true, Reason: r})
+}
+
+// tell has one port looked at again.
+func (m *Manager) tell(o Owner, r Reason) {
+	m.mu.Lock()
+	if e := m.entries[o.UID]; e != nil && !reported(r) {
+		e.settled = false
+	}
+	m.mu.Unlock()
+	m.events.emit(Event{Owner: o, Reason: r})
+}
+
+// reported says that an event is about what OVN or ovs-vswitchd have written of a
+// port: it is news of the port's State, and nothing that Update would mend.
+func reported(r Reason) bool { return r == OVNInstalled || r == PortStatus }

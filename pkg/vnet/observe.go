@@ -64,10 +64,10 @@ func (m *Manager) onInterface(old, row *ovsdb.Interface) {
 		}
 		if owner, wanted := m.wantedBy(row.Name); wanted {
 			if was.ExternalIDs[keyOVNInstalled] != row.ExternalIDs[keyOVNInstalled] {
-				m.events.emit(Event{Owner: owner, Reason: OVNInstalled})
+				m.tell(owner, OVNInstalled)
 			}
 			if !equalPtr(was.Ofport, row.Ofport) || !equalPtr(was.Error, row.Error) {
-				m.events.emit(Event{Owner: owner, Reason: PortStatus})
+				m.tell(owner, PortStatus)
 			}
 		}
 		m.suspect(row.Name, row.ExternalIDs)
@@ -122,7 +122,7 @@ func (m *Manager) verifyRows(uid string) {
 	}
 	// After a failed Update anything may be what it waits for.
 	if !ok || !r.complete() || !diffRows(want, r).empty() {
-		m.events.emit(Event{Owner: want.Owner, Reason: RowChanged})
+		m.tell(want.Owner, RowChanged)
 	}
 }
 
@@ -187,7 +187,7 @@ func (m *Manager) verifyLink(uid string) {
 		return
 	}
 	if reason := judgeLink(want, ok, l); reason != "" {
-		m.events.emit(Event{Owner: want.Owner, Reason: reason})
+		m.tell(want.Owner, reason)
 	}
 }
 
@@ -240,7 +240,7 @@ func (m *Manager) onInner(nsid, link int, sibling bool) {
 	}
 	m.mu.Unlock()
 	for _, o := range owners {
-		m.events.emit(Event{Owner: o, Reason: InnerChanged})
+		m.tell(o, InnerChanged)
 	}
 }
 
@@ -253,6 +253,6 @@ func (m *Manager) onNetns(path string, reason Reason) {
 	}
 	m.mu.Unlock()
 	for _, o := range owners {
-		m.events.emit(Event{Owner: o, Reason: reason})
+		m.tell(o, reason)
 	}
 }

@@ -3,6 +3,8 @@
 
 package vnet
 
+import "reflect"
+
 // State is what is known about a port from the database and the host.
 type State struct {
 	// Plugged says that the OVS rows are there.
@@ -31,6 +33,30 @@ func stateOf(r rows, netnsPresent bool) State {
 		st.Error = *r.iface.Error
 	}
 	return st
+}
+
+// Settled returns the State of a port that Update has made just so, while no Event
+// has told of it since but of what OVN and ovs-vswitchd have written: an Update would
+// find nothing to do. False where it has to be asked.
+func (m *Manager) Settled(p Port) (State, bool) {
+	s, done, err := m.use()
+	if err != nil {
+		return State{}, false
+	}
+	defer done()
+	m.mu.Lock()
+	e := m.entries[p.Owner.UID]
+	if e == nil || !e.settled || !reflect.DeepEqual(e.port, p) {
+		m.mu.Unlock()
+		return State{}, false
+	}
+	want := e.plugged()
+	m.mu.Unlock()
+	r, err := s.find(p.Name)
+	if err != nil || !r.complete() || !diffRows(want, r).empty() {
+		return State{}, false
+	}
+	return stateOf(r, true), true
 }
 
 // State returns what is known of the owner's port; false if Update was not called

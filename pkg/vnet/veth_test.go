@@ -87,6 +87,42 @@ func TestNoEchoButOVNInstalled(t *testing.T) {
 	}
 }
 
+// A port is settled from the Update that made it so until an event tells that it
+// differs; what OVN writes is news of it and no more.
+func TestSettled(t *testing.T) {
+	h := newHost(t)
+	n := ovstest.NewNetns(t, "n1")
+	p := vethPort(1, n.Path)
+	settled := func(p Port, want bool) State {
+		t.Helper()
+		st, ok := h.m.Settled(p)
+		if ok != want {
+			t.Fatalf("settled: %v, want %v", ok, want)
+		}
+		return st
+	}
+	settled(p, false)
+	h.update(p)
+	h.ready(p)
+	if st := settled(p, true); !st.Plugged || st.OVNInstalled || st.OFPort == 0 {
+		t.Errorf("state of a new port: %+v", st)
+	}
+	h.Vsctl("set", "Interface", p.Name, "external_ids:ovn-installed=true")
+	h.events.wait(Event{Owner: p.Owner, Reason: OVNInstalled})
+	if st := settled(p, true); !st.OVNInstalled {
+		t.Errorf("state of a port that OVN has installed: %+v", st)
+	}
+	other := p
+	other.MTU = 1300
+	settled(other, false)
+	settled(p, true)
+	h.update(other)
+	settled(p, false)
+	h.delete(p.Owner.UID)
+	settled(other, false)
+	n.Remove()
+}
+
 func TestNetnsMissingComesAndGoes(t *testing.T) {
 	h := newHost(t)
 	h.Forward("br-int")
