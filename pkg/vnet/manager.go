@@ -58,6 +58,9 @@ type Manager struct {
 	netns    *netnsWatch
 	running  bool
 	inflight sync.WaitGroup
+	// making is held while a pair is made: a write to disable_ipv6 does not sleep until
+	// the kernel's rtnl lock is free, it is begun again and again.
+	making sync.Mutex
 
 	transactions   atomic.Uint64
 	haveKernelPath sync.Once

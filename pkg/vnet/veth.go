@@ -105,6 +105,8 @@ func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer ne
 	if err := m.vacate(ctx, s, p.Name); err != nil {
 		return pair{}, false, err
 	}
+	m.making.Lock()
+	defer m.making.Unlock()
 	made, err := makePair(at, p)
 	return made, err == nil, err
 }
