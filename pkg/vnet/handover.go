@@ -96,15 +96,9 @@ func EnsureHandover(h Handover) error {
 }
 
 func makeHandover(host netns.NsHandle, c *conn, h Handover) error {
-	if err := c.addVeth(h.Outer, h.Inner, h.MAC, h.MTU, host); err != nil {
-		return fmt.Errorf("making veth %s with %s: %w", h.Outer, h.Inner, err)
-	}
-	outer, err := c.link(h.Outer)
+	outer, err := c.addVeth(h.Outer, h.Inner, h.MAC, h.MTU, host)
 	if err != nil {
-		return err
-	}
-	if outer == nil {
-		return fmt.Errorf("veth %s went away while it was made", h.Outer)
+		return fmt.Errorf("making veth %s with %s: %w", h.Outer, h.Inner, err)
 	}
 	bridge := h.Bridge
 	if bridge == "" {

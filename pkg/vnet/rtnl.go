@@ -192,11 +192,12 @@ func nestedAttr(kind int, child *nl.RtAttr) *nl.RtAttr {
 // It is promiscuous too, as ovs-vswitchd makes each of its devices: the change
 // would be one more that has it ask for the state of all of them.
 // The kernel does not let the inner end be up before the pair is complete.
-func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) error {
+// It returns the outer end, which kernels before Linux 6.2 have to be asked for.
+func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) (netlink.Link, error) {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Flags = unix.IFF_UP | unix.IFF_NOARP | unix.IFF_PROMISC
 	msg.Change = msg.Flags
-	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK, msg,
+	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ECHO|unix.NLM_F_ACK, msg,
 		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(outer)),
 		nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(LinkGroup)))
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
@@ -213,8 +214,20 @@ func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, inner
 		peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu)))
 	}
 	req.AddData(info)
-	_, err := c.do(req)
-	return err
+	msgs, err := c.do(req)
+	if err != nil {
+		return nil, err
+	}
+	if len(msgs) > 0 {
+		if l, err := netlink.LinkDeserialize(nil, msgs[0]); err == nil && l.Attrs().Name == outer && l.Attrs().ParentIndex != 0 {
+			return l, nil
+		}
+	}
+	l, err := c.link(outer)
+	if err == nil && l == nil {
+		err = fmt.Errorf("veth %s went away while it was made", outer)
+	}
+	return l, err
 }
 
 // delLink removes a link; one that is gone already is fine.

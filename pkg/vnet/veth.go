@@ -14,8 +14,9 @@ import (
 )
 
 // updateVeth makes a Veth port. The pair is made with its inner end in the target
-// namespace, so that end is never seen elsewhere. The OVS rows are committed while
-// addresses and routes are made.
+// namespace, so that end is never seen elsewhere. The OVS rows of a new pair are
+// committed as soon as its outer end is there, while the rest is made: ovs-vswitchd and
+// OVN take longer.
 func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugged) error {
 	ns, id, err := openNetns(w.Netns)
 	m.netns.learn(w.Netns, id)
@@ -37,34 +38,50 @@ func (m *Manager) updateVeth(ctx context.Context, s *session, e *entry, w *plugg
 		if err := m.checkRows(s, *w); err != nil {
 			return err
 		}
-		p, made, err := m.ensurePair(ctx, s, place{host, inner, ns}, outer, w.Port)
-		if err != nil {
-			return err
+		w.txOff = !m.keepOffload()
+		var rows chan error
+		plug := func(outer netlink.Link) {
+			w.ifindex = outer.Attrs().Index
+			rows = make(chan error, 1)
+			go func(w plugged) {
+				_, err := m.plug(ctx, s, w)
+				rows <- err
+			}(*w)
 		}
-		w.ifindex = p.outer.Attrs().Index
-		m.mu.Lock()
-		m.settle(w.Owner.UID, e, innerEnd{id, p.outer.Attrs().NetNsID, p.inner})
-		m.mu.Unlock()
-		if made {
-			if err := ignoreAdvertisements(ns, m.host, w.InnerName); err != nil {
-				return err
+		at := place{host, inner, ns}
+		p, made, err := m.ensurePair(ctx, s, at, outer, w.Port, plug)
+		if err == nil {
+			m.mu.Lock()
+			m.settle(w.Owner.UID, e, innerEnd{id, p.outer.Attrs().NetNsID, p.inner})
+			m.mu.Unlock()
+			if made {
+				err = m.openNew(at, p.inner, w)
+			} else if err = m.syncOffload(s, ns, w); err == nil {
+				plug(p.outer)
+				err = inner.configure(p.inner, w.Port, e)
 			}
 		}
-		if err := m.syncOffload(s, ns, w, made); err != nil {
+		if rows != nil {
+			err = errors.Join(err, <-rows)
+		}
+		return err
+	})
+}
+
+// openNew configures the inner end of a new pair. Nothing passes before it is up.
+func (m *Manager) openNew(at place, index int, w *plugged) error {
+	if err := ignoreAdvertisements(at.ns, m.host, w.InnerName); err != nil {
+		return err
+	}
+	if w.txOff {
+		if err := syncTxOffload(at.ns, m.host, w.InnerName, false); err != nil {
 			return err
 		}
-		rows := make(chan error, 1)
-		go func() {
-			_, err := m.plug(ctx, s, *w)
-			rows <- err
-		}()
-		if made {
-			err = inner.configureNew(p.inner, w.Port)
-		} else {
-			err = inner.configure(p.inner, w.Port, e)
-		}
-		return errors.Join(err, <-rows)
-	})
+	}
+	if err := at.inner.setLink(index, linkSet{up: true}); err != nil {
+		return err
+	}
+	return at.inner.configureNew(index, w.Port)
 }
 
 // pair is a veth: the outer end, and the index of the inner one.
@@ -82,13 +99,19 @@ type place struct {
 // ensurePair makes the pair, or makes an existing one, of which outer is one end,
 // right. A pair whose inner end is not where it belongs (moved or renamed by hand,
 // or left in a namespace that was replaced) is made anew.
-func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer netlink.Link, p Port) (_ pair, isNew bool, err error) {
+// A new one has its inner end down, and there is called as soon as the outer end is.
+func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer netlink.Link, p Port, there func(outer netlink.Link)) (_ pair, isNew bool, err error) {
 	if outer != nil {
 		in, err := at.inner.link(p.InnerName)
 		if err != nil {
 			return pair{}, false, err
 		}
 		if in != nil && areEnds(outer, in) {
+			if halfMade(outer) { // whoever made it may have died before this
+				if err := at.host.keepHostOff(outer.Attrs().Index, p.Name, linkSet{alias: linkAlias(p.Owner)}); err != nil {
+					return pair{}, false, err
+				}
+			}
 			if err := at.host.fixLink(outer, linkSet{up: true, alias: linkAlias(p.Owner), mtu: p.MTU, group: LinkGroup, noARP: true}); err != nil {
 				return pair{}, false, err
 			}
@@ -107,13 +130,14 @@ func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer ne
 	}
 	m.making.Lock()
 	defer m.making.Unlock()
-	made, err := makePair(at, p)
+	made, err := makePair(at, p, there)
 	return made, err == nil, err
 }
 
-// makePair makes a pair that is not there.
-func makePair(at place, p Port) (pair, error) {
-	err := at.host.addVeth(p.Name, p.InnerName, p.MAC, p.MTU, at.ns)
+// makePair makes a pair that is not there, with the inner end down. there is called
+// as soon as the outer end is.
+func makePair(at place, p Port, there func(outer netlink.Link)) (pair, error) {
+	outer, err := at.host.addVeth(p.Name, p.InnerName, p.MAC, p.MTU, at.ns)
 	if errors.Is(err, unix.EEXIST) {
 		in, linkErr := at.inner.link(p.InnerName)
 		if linkErr == nil && in != nil {
@@ -123,17 +147,8 @@ func makePair(at place, p Port) (pair, error) {
 	if err != nil {
 		return pair{}, fmt.Errorf("making veth %s with %s in %s: %w", p.Name, p.InnerName, p.Netns, err)
 	}
-	outer, err := at.host.link(p.Name)
-	if err != nil {
-		return pair{}, err
-	}
-	if outer == nil {
-		return pair{}, fmt.Errorf("veth %s went away while it was made", p.Name)
-	}
+	there(outer)
 	if err := at.host.keepHostOff(outer.Attrs().Index, p.Name, linkSet{alias: linkAlias(p.Owner)}); err != nil {
-		return pair{}, err
-	}
-	if err := at.inner.setLink(outer.Attrs().ParentIndex, linkSet{up: true}); err != nil {
 		return pair{}, err
 	}
 	return pair{outer, outer.Attrs().ParentIndex}, nil
@@ -146,17 +161,15 @@ func areEnds(outer, inner netlink.Link) bool {
 		inner.Attrs().ParentIndex == outer.Attrs().Index
 }
 
-// syncOffload switches the inner end's transmit offload as the datapath needs it.
-// Where offloads stay on, only an end that was switched off before is looked at:
-// that is written in its row.
-func (m *Manager) syncOffload(s *session, ns netns.NsHandle, w *plugged, made bool) error {
-	if m.keepOffload() {
+// syncOffload switches the transmit offload of an inner end that was there as the
+// datapath needs it. Where offloads stay on, only an end that was switched off before
+// is looked at: that is written in its row.
+func (m *Manager) syncOffload(s *session, ns netns.NsHandle, w *plugged) error {
+	if !w.txOff {
 		r, err := s.find(w.Name)
-		if err != nil || made || r.ifaceIDs()[keyTxOffload] == "" {
+		if err != nil || r.ifaceIDs()[keyTxOffload] == "" {
 			return err
 		}
-		return syncTxOffload(ns, m.host, w.InnerName, true)
 	}
-	w.txOff = true
-	return syncTxOffload(ns, m.host, w.InnerName, false)
+	return syncTxOffload(ns, m.host, w.InnerName, !w.txOff)
 }
