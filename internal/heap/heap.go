@@ -26,10 +26,10 @@ const (
 	small, large = 50, 100
 	// largeFrom is from where a heap is large.
 	largeFrom = 64 << 20
-	// roomy is for a process that works and needs no more than when it was last quiet,
-	// or is small: a collection takes half of two processors from whoever waits for an
-	// answer. A large one that takes in more objects (morePart of what it had) would be
-	// left with holes between them.
+	// roomy is for a process that works and needs no more than when it was last quiet:
+	// a collection takes half of two processors from whoever waits for an answer. One
+	// that takes in more objects (morePart of what it had) would be left with holes
+	// between them.
 	roomy    = 300
 	morePart = 4
 	// spare is what a quiet process allocates before it is collected, as a part of
@@ -80,7 +80,7 @@ func Keep(ctx context.Context) {
 // collected. kept were in use when the process was last quiet; 0: it never was.
 func percentOf(live, kept uint64) int {
 	switch {
-	case live <= kept+kept/morePart, kept > 0 && live < largeFrom:
+	case live <= kept+kept/morePart:
 		return roomy
 	case kept == 0 && live < largeFrom:
 		return small
