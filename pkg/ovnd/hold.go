@@ -131,12 +131,12 @@ func (h *hold) end(ctx context.Context) {
 		return // it is held again, for another database
 	}
 	h.ending = false
+	h.release.Stop()
 	if err != nil {
 		h.log.Error(err, "Daemon does not go on; trying again", "daemon", h.daemon.name, "after", endAgain.String())
 		h.release = time.AfterFunc(endAgain, h.endNow)
 		return
 	}
-	h.release.Stop()
 	h.held = false
 }
 
