@@ -22,11 +22,11 @@ type entry struct {
 	busy int
 	// recheck, recheckLink and recheckInner are such put-off events.
 	recheck, recheckLink, recheckInner bool
+	// told says that an Event has told of the port since the last operation began, but
+	// of what OVN and ovs-vswitchd write.
+	told bool
 	// ok says that the last Update succeeded, with these results.
-	ok bool
-	// settled says that besides no Event has told of the port since, but of what OVN
-	// and ovs-vswitchd write.
-	settled bool
+	ok      bool
 	ifindex int
 	txOff   bool
 	applied []netip.Prefix
@@ -37,6 +37,10 @@ type entry struct {
 	// watched is the namespace path that is watched for it.
 	watched string
 }
+
+// settled says that an Update would find nothing to do for the port that it was called
+// with. What is told while it is at work may be what it has read before.
+func (e *entry) settled() bool { return e.ok && !e.told && e.busy == 0 }
 
 func (e *entry) plugged() plugged { return plugged{Port: e.port, ifindex: e.ifindex, txOff: e.txOff} }
 
@@ -55,7 +59,7 @@ func (m *Manager) begin(uid string, want *Port) *entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e.busy++
-	e.settled = false
+	e.told = false
 	if e.port.Name != "" && m.byName[e.port.Name] == uid {
 		delete(m.byName, e.port.Name)
 	}

@@ -412,7 +412,7 @@ func (m *Manager) use() (*session, func(), error) {
 func (m *Manager) tellAll(r Reason) {
 	m.mu.Lock()
 	for _, e := range m.entries {
-		e.settled = false
+		e.told = true
 	}
 	m.mu.Unlock()
 	m.events.emit(Event{All: true, Reason: r})
@@ -422,7 +422,7 @@ func (m *Manager) tellAll(r Reason) {
 func (m *Manager) tell(o Owner, r Reason) {
 	m.mu.Lock()
 	if e := m.entries[o.UID]; e != nil && !reported(r) {
-		e.settled = false
+		e.told = true
 	}
 	m.mu.Unlock()
 	m.events.emit(Event{Owner: o, Reason: r})

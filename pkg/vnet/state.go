@@ -46,7 +46,7 @@ func (m *Manager) Settled(p Port) (State, bool) {
 	defer done()
 	m.mu.Lock()
 	e := m.entries[p.Owner.UID]
-	if e == nil || !e.settled || !reflect.DeepEqual(e.port, p) {
+	if e == nil || !e.settled() || !reflect.DeepEqual(e.port, p) {
 		m.mu.Unlock()
 		return State{}, false
 	}

@@ -50,7 +50,7 @@ func (m *Manager) Update(ctx context.Context, p Port) (State, error) {
 		r, err = s.find(p.Name)
 	}
 	m.mu.Lock()
-	e.ok, e.settled, e.ifindex, e.txOff = err == nil, err == nil, w.ifindex, w.txOff
+	e.ok, e.ifindex, e.txOff = err == nil, w.ifindex, w.txOff
 	if err == nil {
 		e.applied = p.Addresses
 		if r.iface != nil {

@@ -123,6 +123,47 @@ func TestSettled(t *testing.T) {
 	n.Remove()
 }
 
+// What an event tells of while an Update is at work may be what it has read before:
+// the next one has to look again.
+func TestNotSettledByAnUpdateThatWasOvertaken(t *testing.T) {
+	h := newHost(t)
+	n := ovstest.NewNetns(t, "n1")
+	p := vethPort(1, n.Path)
+	for what, tell := range map[string]func(){
+		"of the port":  func() { h.m.tell(p.Owner, NetnsReplaced) },
+		"of all ports": func() { h.m.tellAll(OffloadChanged) },
+	} {
+		h.m.making.Lock() // the Update waits here
+		done := make(chan error, 1)
+		go func() {
+			_, err := h.m.Update(context.Background(), p)
+			done <- err
+		}()
+		h.eventually(func() error {
+			h.m.mu.Lock()
+			defer h.m.mu.Unlock()
+			if e := h.m.entries[p.Owner.UID]; e == nil || e.busy == 0 {
+				return errors.New("the Update has not begun")
+			}
+			return nil
+		})
+		tell()
+		h.m.making.Unlock()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := h.m.Settled(p); ok {
+			t.Errorf("an event %s came during the Update, and the port is settled", what)
+		}
+		h.update(p)
+		if _, ok := h.m.Settled(p); !ok {
+			t.Errorf("an event %s came before the Update, and the port is not settled", what)
+		}
+		h.delete(p.Owner.UID)
+	}
+	n.Remove()
+}
+
 func TestNetnsMissingComesAndGoes(t *testing.T) {
 	h := newHost(t)
 	h.Forward("br-int")
