@@ -6,6 +6,7 @@ package vnet
 import (
 	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -79,6 +80,19 @@ func TestHostStackKeepsOffPorts(t *testing.T) {
 	h.update(veth)
 	if outer, err = netlink.LinkByName(veth.Name); err != nil || outer.Attrs().RawFlags&unix.IFF_NOARP == 0 {
 		t.Errorf("ARP is on again at %s: %v", veth.Name, err)
+	}
+
+	// A pair whose maker died before it came to this has no mark.
+	setting := "/proc/sys/net/ipv6/conf/" + veth.Name + "/disable_ipv6"
+	if err := errors.Join(netlink.LinkSetAlias(outer, ""), os.WriteFile(setting, []byte("0"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	h.update(veth)
+	if off, err := os.ReadFile(setting); err != nil || string(off) != "1\n" {
+		t.Errorf("%s has IPv6: %q, %v", veth.Name, off, err)
+	}
+	if outer, err = netlink.LinkByName(veth.Name); err != nil || outer.Attrs().Alias != linkAlias(veth.Owner) {
+		t.Errorf("%s has no mark: %v", veth.Name, err)
 	}
 	h.delete(tap.Owner.UID)
 }

@@ -107,8 +107,8 @@ func (m *Manager) ensurePair(ctx context.Context, s *session, at place, outer ne
 			return pair{}, false, err
 		}
 		if in != nil && areEnds(outer, in) {
-			if halfMade(outer) { // whoever made it may have died before this
-				if err := at.host.keepHostOff(outer.Attrs().Index, p.Name, linkSet{alias: linkAlias(p.Owner)}); err != nil {
+			if halfMade(outer) { // whoever made it may have died before this; the mark is put on below
+				if err := at.host.keepHostOff(outer.Attrs().Index, p.Name, linkSet{}); err != nil {
 					return pair{}, false, err
 				}
 			}
