@@ -30,6 +30,8 @@ type entry struct {
 	ifindex int
 	txOff   bool
 	applied []netip.Prefix
+	// early says that it had put in the rows before there was a device.
+	early bool
 	// ifaceUUID is the Interface row's: it is known again when its marks are wiped.
 	ifaceUUID string
 	// inside is where the inner end of a Veth is: innerWatch tells of it.
@@ -59,7 +61,8 @@ func (m *Manager) begin(uid string, want *Port) *entry {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e.busy++
-	e.told = false
+	m.busy++
+	e.told, e.early = false, false
 	if e.port.Name != "" && m.byName[e.port.Name] == uid {
 		delete(m.byName, e.port.Name)
 	}
@@ -75,6 +78,7 @@ func (m *Manager) begin(uid string, want *Port) *entry {
 func (m *Manager) end(uid string, e *entry) {
 	m.mu.Lock()
 	e.busy--
+	m.busy--
 	recheck, recheckLink, recheckInner := e.recheck, e.recheckLink, e.recheckInner && e.wanted
 	e.recheck, e.recheckLink, e.recheckInner = false, false, false
 	if e.refs--; e.refs == 0 && !e.wanted {

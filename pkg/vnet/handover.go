@@ -96,7 +96,7 @@ func EnsureHandover(h Handover) error {
 }
 
 func makeHandover(host netns.NsHandle, c *conn, h Handover) error {
-	outer, err := c.addVeth(h.Outer, h.Inner, h.MAC, h.MTU, host)
+	outer, err := c.addVeth(h.Outer, h.Inner, h.MAC, h.MTU, host, 0)
 	if err != nil {
 		return fmt.Errorf("making veth %s with %s: %w", h.Outer, h.Inner, err)
 	}

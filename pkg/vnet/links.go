@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -30,6 +31,8 @@ type linkWatch struct {
 	synced bool
 	byUID  map[string]map[int]struct{}
 	uidOf  map[int]string
+	// last is the greatest index that was reserved or seen.
+	last int
 	// waiters are woken by each event of that link name.
 	waiters map[string]map[chan struct{}]struct{}
 }
@@ -140,6 +143,7 @@ func (w *linkWatch) observe(ev linkEvent) {
 // index is called with the lock held.
 func (w *linkWatch) index(l netlink.Link, gone bool) {
 	a := l.Attrs()
+	w.last = max(w.last, a.Index)
 	uid := ""
 	if o, ours := parseLinkAlias(a.Alias); ours && !gone {
 		uid = o.UID
@@ -157,6 +161,23 @@ func (w *linkWatch) index(l netlink.Link, gone bool) {
 		}
 		w.byUID[uid][a.Index] = struct{}{}
 	}
+}
+
+// firstReserved is far above the indexes that the kernel gives by itself, which are
+// consecutive and not given again: no link gets one that ovs-vswitchd may still know as
+// a dead link's.
+const firstReserved = 1 << 20
+
+// reserve returns an index for a link that is not there yet: none has had it since run
+// began. It is 0 where there is none left.
+func (w *linkWatch) reserve() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last == math.MaxInt32 {
+		return 0
+	}
+	w.last = max(w.last+1, firstReserved)
+	return w.last
 }
 
 // owned are the indexes of the owner's links.

@@ -61,6 +61,10 @@ type Manager struct {
 	// making is held while a pair is made: a write to disable_ipv6 does not sleep until
 	// the kernel's rtnl lock is free, it is begun again and again.
 	making sync.Mutex
+	// busy counts operations at work.
+	busy int
+	// rowsFirstFrom is manyPorts, and less in tests.
+	rowsFirstFrom int
 
 	transactions   atomic.Uint64
 	haveKernelPath sync.Once
@@ -109,7 +113,7 @@ func New(o Options) (*Manager, error) {
 		o.Log = logr.Discard()
 	}
 	return &Manager{
-		o: o, log: o.Log, events: newEventQueue(),
+		o: o, log: o.Log, events: newEventQueue(), rowsFirstFrom: manyPorts,
 		entries: map[string]*entry{}, byName: map[string]string{},
 		byPath: map[string]map[string]struct{}{}, byNsid: map[int]map[string]struct{}{}, removed: map[string]time.Time{},
 	}, nil

@@ -16,6 +16,8 @@ type plugged struct {
 	Port
 	// ifindex of the device in the host's namespace.
 	ifindex int
+	// early says that the rows are to be there before the device.
+	early bool
 	// txOff says that the inner end's transmit offload was turned off.
 	txOff bool
 	// marked says that the device was found there with our mark on it.

@@ -192,9 +192,11 @@ func nestedAttr(kind int, child *nl.RtAttr) *nl.RtAttr {
 // It is promiscuous too, as ovs-vswitchd makes each of its devices: the change
 // would be one more that has it ask for the state of all of them.
 // The kernel does not let the inner end be up before the pair is complete.
+// The outer end has that index; 0 has the kernel choose one.
 // It returns the outer end, which kernels before Linux 6.2 have to be asked for.
-func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle) (netlink.Link, error) {
+func (c *conn) addVeth(outer, inner string, mac net.HardwareAddr, mtu int, innerNS netns.NsHandle, index int) (netlink.Link, error) {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
 	msg.Flags = unix.IFF_UP | unix.IFF_NOARP | unix.IFF_PROMISC
 	msg.Change = msg.Flags
 	req := c.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ECHO|unix.NLM_F_ACK, msg,

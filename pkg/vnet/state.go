@@ -3,7 +3,10 @@
 
 package vnet
 
-import "reflect"
+import (
+	"reflect"
+	"strings"
+)
 
 // State is what is known about a port from the database and the host.
 type State struct {
@@ -20,7 +23,13 @@ type State struct {
 	NetnsPresent bool
 }
 
-func stateOf(r rows, netnsPresent bool) State {
+// noDevice is how ovs-vswitchd ends its message about a device that is not there
+// (strerror of ENODEV).
+const noDevice = "(No such device)"
+
+// stateOf reads rows. Rows that are there early have ovs-vswitchd look for a device that
+// is being made: it looks again as soon as that is there.
+func stateOf(r rows, netnsPresent, early bool) State {
 	st := State{Plugged: r.complete(), NetnsPresent: netnsPresent}
 	if r.iface == nil {
 		return st
@@ -29,7 +38,7 @@ func stateOf(r rows, netnsPresent bool) State {
 	if r.iface.Ofport != nil && *r.iface.Ofport > 0 {
 		st.OFPort = *r.iface.Ofport
 	}
-	if r.iface.Error != nil {
+	if r.iface.Error != nil && !(early && strings.HasSuffix(*r.iface.Error, noDevice)) {
 		st.Error = *r.iface.Error
 	}
 	return st
@@ -50,13 +59,13 @@ func (m *Manager) Settled(p Port) (State, bool) {
 		m.mu.Unlock()
 		return State{}, false
 	}
-	want := e.plugged()
+	want, early := e.plugged(), e.early
 	m.mu.Unlock()
 	r, err := s.find(p.Name)
 	if err != nil || !r.complete() || !diffRows(want, r).empty() {
 		return State{}, false
 	}
-	return stateOf(r, true), true
+	return stateOf(r, true, early), true
 }
 
 // State returns what is known of the owner's port; false if Update was not called
@@ -74,7 +83,7 @@ func (m *Manager) State(uid string) (State, bool, error) {
 		m.mu.Unlock()
 		return State{}, false, nil
 	}
-	p := e.port
+	p, early := e.port, e.early
 	m.mu.Unlock()
 	r, err := s.find(p.Name)
 	if err != nil {
@@ -83,5 +92,5 @@ func (m *Manager) State(uid string) (State, bool, error) {
 	if !r.ownedBy(uid) {
 		r = rows{}
 	}
-	return stateOf(r, p.Type != Veth || m.netns.present(p.Netns)), true, nil
+	return stateOf(r, p.Type != Veth || m.netns.present(p.Netns), early), true, nil
 }

@@ -50,7 +50,7 @@ func (m *Manager) Update(ctx context.Context, p Port) (State, error) {
 		r, err = s.find(p.Name)
 	}
 	m.mu.Lock()
-	e.ok, e.ifindex, e.txOff = err == nil, w.ifindex, w.txOff
+	e.ok, e.ifindex, e.txOff, e.early = err == nil, w.ifindex, w.txOff, w.early
 	if err == nil {
 		e.applied = p.Addresses
 		if r.iface != nil {
@@ -61,7 +61,7 @@ func (m *Manager) Update(ctx context.Context, p Port) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("port %s: %w", p.Name, err)
 	}
-	return stateOf(r, true), nil
+	return stateOf(r, true, w.early), nil
 }
 
 // withHost runs fn with a netlink socket of the host's namespace.
