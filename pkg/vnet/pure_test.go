@@ -196,7 +196,7 @@ func TestDiffRows(t *testing.T) {
 			iface: &ovsdb.Interface{UUID: "i", Name: want.Name, ExternalIDs: ids},
 		}
 	}
-	one, str := 1, "x"
+	one, none, str := 1, -1, "x"
 	for name, c := range map[string]struct {
 		edit   func(*rows)
 		ops    int
@@ -210,7 +210,8 @@ func TestDiffRows(t *testing.T) {
 		"mac of a system device":     {edit: func(r *rows) { r.iface.MAC = &str }, ops: 1},
 		"type":                       {edit: func(r *rows) { r.iface.Type = "tap" }, ops: 1, replug: true},
 		"another device, held":       {edit: func(r *rows) { r.iface.ExternalIDs[keyIfindex] = "6"; r.iface.Ofport = &one }, ops: 1, replug: true},
-		"another device, given up":   {edit: func(r *rows) { r.iface.ExternalIDs[keyIfindex] = "6"; r.iface.Ofport = &one; r.iface.Error = &str }, ops: 1},
+		"another device, given up":   {edit: func(r *rows) { r.iface.ExternalIDs[keyIfindex] = "6"; r.iface.Ofport = &none; r.iface.Error = &str }, ops: 1},
+		"another device, old error":  {edit: func(r *rows) { r.iface.ExternalIDs[keyIfindex] = "6"; r.iface.Ofport = &one; r.iface.Error = &str }, ops: 1, replug: true},
 		"another device, none known": {edit: func(r *rows) { delete(r.iface.ExternalIDs, keyIfindex); r.iface.Ofport = &one }, ops: 1},
 		"offload note left":          {edit: func(r *rows) { r.iface.ExternalIDs[keyTxOffload] = "off" }, ops: 1},
 	} {

@@ -181,7 +181,7 @@ func needsReplug(want plugged, have rows) bool {
 	if want.Type == Internal || want.ifindex == 0 || was == "" || was == itoa(want.ifindex) {
 		return false
 	}
-	return have.iface.Error == nil && have.iface.Ofport != nil && *have.iface.Ofport > 0
+	return have.iface.Ofport != nil && *have.iface.Ofport > 0
 }
 
 func equalPtr[T comparable](a, b *T) bool {

@@ -138,8 +138,9 @@ func TestRowsWithoutADevice(t *testing.T) {
 	}
 }
 
-// That ovs-vswitchd finds no device yet is no failure of a port whose rows are early.
-func TestStateOfEarlyRows(t *testing.T) {
+// That ovs-vswitchd finds no device yet is no failure of a port whose rows are early, and
+// what it said before it gave the port a number is none at all.
+func TestStateOfRowsWithAnError(t *testing.T) {
 	const early, late = true, false
 	message := func(s string) rows { return rows{iface: &ovsdb.Interface{Error: &s}} }
 	missing := "could not open network device av1 (No such device)"
@@ -151,5 +152,11 @@ func TestStateOfEarlyRows(t *testing.T) {
 	}
 	if st := stateOf(message("could not add network device av1 to ofproto (Invalid argument)"), true, early); st.Error == "" {
 		t.Error("another failure is hidden")
+	}
+	number := 5
+	works := message(missing)
+	works.iface.Ofport = &number
+	if st := stateOf(works, true, late); st.Error != "" || st.OFPort != number {
+		t.Errorf("a port that works: %+v", st)
 	}
 }

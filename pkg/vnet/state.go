@@ -38,7 +38,10 @@ func stateOf(r rows, netnsPresent, early bool) State {
 	if r.iface.Ofport != nil && *r.iface.Ofport > 0 {
 		st.OFPort = *r.iface.Ofport
 	}
-	if r.iface.Error != nil && !(early && strings.HasSuffix(*r.iface.Error, noDevice)) {
+	// With a number the port works. ovs-vswitchd may leave its message of the round before
+	// there for seconds: it does not write what it takes for the column's value, which is
+	// that from before a transaction that is still on its way (seen on 3.5.0).
+	if r.iface.Error != nil && st.OFPort == 0 && !(early && strings.HasSuffix(*r.iface.Error, noDevice)) {
 		st.Error = *r.iface.Error
 	}
 	return st
