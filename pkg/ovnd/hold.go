@@ -140,6 +140,16 @@ func (h *hold) end(ctx context.Context) {
 	h.held = false
 }
 
+// leave has it held by nobody's clock: who looks after the daemons next finds that it is
+// (adoptHolds), and begins one.
+func (h *hold) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.release != nil {
+		h.release.Stop()
+	}
+}
+
 // newHolds says how each of the daemons is held.
 func (s *Stack) newHolds() {
 	of := func(name string, atMost time.Duration, reads ...string) *hold {

@@ -272,6 +272,9 @@ func (s *Stack) Run(ctx context.Context) error {
 		}
 	}
 	wg.Wait()
+	for _, h := range s.holds() {
+		h.leave()
+	}
 	return s.lock.Close()
 }
 
