@@ -44,7 +44,9 @@ type entry struct {
 // with. What is told while it is at work may be what it has read before.
 func (e *entry) settled() bool { return e.ok && !e.told && e.busy == 0 }
 
-func (e *entry) plugged() plugged { return plugged{Port: e.port, ifindex: e.ifindex, txOff: e.txOff} }
+func (e *entry) plugged() plugged {
+	return plugged{Port: e.port, ifindex: e.ifindex, early: e.early, txOff: e.txOff}
+}
 
 // begin starts an operation on the owner's port. want is nil for a deletion.
 func (m *Manager) begin(uid string, want *Port) *entry {

@@ -62,13 +62,13 @@ func (m *Manager) Settled(p Port) (State, bool) {
 		m.mu.Unlock()
 		return State{}, false
 	}
-	want, early := e.plugged(), e.early
+	want := e.plugged()
 	m.mu.Unlock()
 	r, err := s.find(p.Name)
 	if err != nil || !r.complete() || !diffRows(want, r).empty() {
 		return State{}, false
 	}
-	return stateOf(r, true, early), true
+	return stateOf(r, true, want.early), true
 }
 
 // State returns what is known of the owner's port; false if Update was not called
@@ -86,7 +86,7 @@ func (m *Manager) State(uid string) (State, bool, error) {
 		m.mu.Unlock()
 		return State{}, false, nil
 	}
-	p, early := e.port, e.early
+	p := e.plugged()
 	m.mu.Unlock()
 	r, err := s.find(p.Name)
 	if err != nil {
@@ -95,5 +95,5 @@ func (m *Manager) State(uid string) (State, bool, error) {
 	if !r.ownedBy(uid) {
 		r = rows{}
 	}
-	return stateOf(r, p.Type != Veth || m.netns.present(p.Netns), early), true, nil
+	return stateOf(r, p.Type != Veth || m.netns.present(p.Netns), p.early), true, nil
 }

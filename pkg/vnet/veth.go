@@ -137,7 +137,7 @@ func (m *Manager) ensurePair(ctx context.Context, at place, outer netlink.Link, 
 			return pair{outer, in.Attrs().Index}, false, err
 		}
 		if in != nil {
-			return pair{}, false, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
+			return pair{}, false, innerTaken(p, in)
 		}
 		if err := at.host.delLink(outer.Attrs().Index); err != nil {
 			return pair{}, false, err
@@ -162,7 +162,7 @@ func (m *Manager) newPair(ctx context.Context, at place, rows *plugging) (pair, 
 		return pair{}, err
 	}
 	if in != nil { // before anything is in the bridge for it
-		return pair{}, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
+		return pair{}, innerTaken(p, in)
 	}
 	index := m.links.reserve()
 	rows.start(ctx, index)
@@ -207,7 +207,7 @@ func (m *Manager) makePair(ctx context.Context, at place, index int, rows *plugg
 	if errors.Is(err, unix.EEXIST) {
 		in, linkErr := at.inner.link(p.InnerName)
 		if linkErr == nil && in != nil {
-			return pair{}, &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(in)}
+			return pair{}, innerTaken(p, in)
 		}
 	}
 	if err != nil {
@@ -220,6 +220,11 @@ func (m *Manager) makePair(ctx context.Context, at place, index int, rows *plugg
 		return pair{}, err
 	}
 	return pair{outer, outer.Attrs().ParentIndex}, nil
+}
+
+// innerTaken says that another link has the name of the port's inner end.
+func innerTaken(p Port, holder netlink.Link) error {
+	return &ConflictError{Name: p.InnerName, Netns: p.Netns, Holder: linkHolder(holder)}
 }
 
 // areEnds says whether two links are the ends of one pair: each names the other
