@@ -154,6 +154,13 @@ func (f *front) bringUp() { _, _ = f.try(append(f.compose, "up", "-d")...) }
 func (f *front) bringUpAgain() {
 	f.Helper()
 	f.docker(append(f.compose, "up", "-d")...)
+	// An engine itself takes a container off a network whose driver was killed while
+	// the container was started, and it may do so behind compose's back: the next
+	// `compose up` sees it and makes the container anew.
+	if on := f.docker("inspect", "-f", "{{range $name, $_ := .NetworkSettings.Networks}}/{{$name}}{{end}}", "p1-web-1"); on != "/p1_back/p1_front" {
+		f.Logf("the engine has left p1-web-1 on %s alone", on)
+		f.docker(append(f.compose, "up", "-d")...)
+	}
 	f.mustAgree()
 	f.docker(append(f.compose, "exec", "web", "ping", "-c", "1", "store")...)
 	f.published("127.0.0.1:8090", "web")
