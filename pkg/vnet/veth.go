@@ -95,6 +95,8 @@ func (m *Manager) openNew(at place, index int, w *plugged) error {
 			return err
 		}
 	}
+	m.making.Lock()
+	defer m.making.Unlock()
 	if err := at.inner.setLink(index, linkSet{up: true}); err != nil {
 		return err
 	}
