@@ -42,10 +42,12 @@ func addIndexes(ctx context.Context, i client.FieldIndexer) error {
 	})
 }
 
-// attachmentsOf lists the attachments of a network from the cache.
+// attachmentsOf lists the attachments of a network from the cache, as it is: one that is
+// written just now brings an event of its own.
 func attachmentsOf(ctx context.Context, c client.Reader, network string) ([]v1alpha1.Attachment, error) {
 	var list v1alpha1.AttachmentList
-	if err := c.List(ctx, &list, client.MatchingFields{attachmentsByNetwork: network}, client.UnsafeDisableDeepCopy); err != nil {
+	if err := c.List(ctx, &list, client.MatchingFields{attachmentsByNetwork: network},
+		client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 		return nil, err
 	}
 	return list.Items, nil

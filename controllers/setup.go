@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -53,7 +54,7 @@ type Options struct {
 	// Hold keeps OVN from the northbound database while that is filled anew. Nil:
 	// nothing does.
 	Hold Hold
-	// Workers is the number of attachments worked on side by side. Default: 64.
+	// Workers is the number of attachments worked on side by side. Default: 128.
 	Workers int
 	// Apart registers the work of this host as a controller of its own, as it
 	// is where several hosts share the central work.
@@ -78,13 +79,30 @@ func Finalizers() map[schema.GroupResource][]string {
 	}
 }
 
+// clientOfWriters is for reconcilers that read an object soon after they have written
+// it: it has them wait until the cache has that. What follows from an older one would
+// be refused as a conflict, after the API has done all its work.
+func clientOfWriters(mgr ctrl.Manager) (client.Client, error) {
+	return client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(),
+		Scheme:     mgr.GetScheme(),
+		Mapper:     mgr.GetRESTMapper(),
+		Cache:      &client.CacheOptions{Reader: mgr.GetCache(), EnableReadYourWritesConsistency: new(true)},
+		Log:        mgr.GetLogger(),
+	})
+}
+
 // Setup registers every reconciler and connects the events of the databases to
 // them.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if o.Workers == 0 {
-		o.Workers = 64
+		o.Workers = 128
 	}
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	written, err := clientOfWriters(mgr)
+	if err != nil {
 		return err
 	}
 	var (
@@ -103,11 +121,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	recorder := mgr.GetEventRecorder("arca-network")
 	everyNetwork := newSweeper(c, allNetworks, networks, log)
 	everyAttachment := newSweeper(c, allAttachments, attachments, log)
-	host := &PortReconciler{Client: c, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
+	host := &PortReconciler{Client: written, Recorder: recorder, Ports: o.Ports, Logical: o.Northbound,
 		Node: o.Node, Trigger: ports, Workers: o.Workers, Sockets: o.Sockets}
 	book.node = o.Node
 	uplinkPort := &UplinkReconciler{Client: c, Ports: o.Ports, Northbound: o.Northbound, Chassis: o.Ports.Chassis, Trigger: uplink}
-	attachment := &AttachmentReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
+	attachment := &AttachmentReconciler{Client: written, Recorder: recorder, Northbound: o.Northbound, Book: book,
 		Policies: policyBook, PolicyTrigger: policies, Trigger: attachments, Networks: networks, Workers: o.Workers}
 	reconcilers := []interface {
 		SetupWithManager(ctrl.Manager) error
@@ -116,7 +134,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			everyNetwork.Ask()
 			uplink.Enqueue(topology.UplinkInterface)
 		}},
-		&NetworkReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: book,
+		&NetworkReconciler{Client: written, Recorder: recorder, Northbound: o.Northbound, Book: book,
 			Trigger: networks, Attachments: attachments, Policies: policies, Workers: max(1, o.Workers/4)},
 		attachment,
 		&PolicyReconciler{Client: c, Recorder: recorder, Northbound: o.Northbound, Book: policyBook,
