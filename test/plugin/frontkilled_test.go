@@ -129,13 +129,18 @@ func (f *front) runAgain() {
 }
 
 // started starts a container, unless the engine is still removing it for a client
-// that has gone.
+// that has gone, or was killed meanwhile.
 func (f *front) started(name string) bool {
 	f.Helper()
 	there := true
 	f.eventually(func() error {
 		_, err := f.try("start", name)
 		if err == nil {
+			return nil
+		}
+		// One that an engine was killed over removing stays, dead.
+		if strings.Contains(err.Error(), "is marked for removal") {
+			there = false
 			return nil
 		}
 		if left, listErr := f.try("ps", "-aq", "--filter", "name=^"+name+"$"); listErr == nil && left == "" {
