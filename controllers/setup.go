@@ -54,7 +54,8 @@ type Options struct {
 	// Hold keeps OVN from the northbound database while that is filled anew. Nil:
 	// nothing does.
 	Hold Hold
-	// Workers is the number of attachments worked on side by side. Default: 128.
+	// Workers is the number of attachments worked on side by side. Default:
+	// DefaultWorkers.
 	Workers int
 	// Apart registers the work of this host as a controller of its own, as it
 	// is where several hosts share the central work.
@@ -79,6 +80,10 @@ func Finalizers() map[schema.GroupResource][]string {
 	}
 }
 
+// DefaultWorkers are as many as share a transaction of the northbound database: with
+// fewer, each transaction waits for OVN, and all attachments behind it.
+const DefaultWorkers = 128
+
 // clientOfWriters is for reconcilers that read an object soon after they have written
 // it: it has them wait until the cache has that. What follows from an older one would
 // be refused as a conflict, after the API has done all its work.
@@ -96,7 +101,7 @@ func clientOfWriters(mgr ctrl.Manager) (client.Client, error) {
 // them.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if o.Workers == 0 {
-		o.Workers = 128
+		o.Workers = DefaultWorkers
 	}
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 
+	"github.com/vas-solutus/arca-network/controllers"
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/health"
 	"github.com/vas-solutus/arca-network/pkg/probe"
@@ -104,7 +105,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.tls.Key, "tls-key", "", "key of --tls-cert")
 	f.StringVar(&o.tls.CA, "tls-client-ca", "", "authority of the certificates of the control API's clients over TCP")
 	f.UintSliceVar(&o.vsockAllowCID, "vsock-allow-cid", nil, "vsock context ids that may connect beside the host's, 2")
-	f.IntVar(&o.workers, "workers", 128, "attachments worked on side by side")
+	f.IntVar(&o.workers, "workers", controllers.DefaultWorkers, "attachments worked on side by side")
 	f.IntVar(&o.dnsRate, "dns-queries-per-second", 10000, "names that one container address may ask for, and a tenth of it from other servers; what is more is dropped; 0 is no limit")
 	f.StringVar(&o.metrics, "metrics-bind-address", "0", "address of /metrics in Prometheus format, for example 127.0.0.1:8080; 0 is off")
 	f.StringVar(&o.health, "health-bind-address", "0", "address of /healthz and /readyz, for example 127.0.0.1:8081; 0 is off; the embedded API serves the same as "+health.Path)

@@ -58,7 +58,7 @@ type Manager struct {
 	netns    *netnsWatch
 	running  bool
 	inflight sync.WaitGroup
-	// making is held while a pair is made: a write to disable_ipv6 does not sleep until
+	// making is held while a pair is made, and while a new one is opened: a write to disable_ipv6 does not sleep until
 	// the kernel's rtnl lock is free, it is begun again and again.
 	making sync.Mutex
 	// busy counts operations at work.
