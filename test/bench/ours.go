@@ -175,38 +175,53 @@ func (o *ours) each(n int, object func(int) client.Object) error {
 	return errors.Join(errs...)
 }
 
-// progress counts the attachments that are Programmed, and that are Ready.
-func (o *ours) progress() (programmed, ready int, err error) {
-	page := &v1alpha1.AttachmentList{}
-	for more := true; more; more = page.Continue != "" {
-		// As kubectl does: an answer of everything at once takes memory.
-		if err := o.api.List(context.Background(), page, client.Limit(500), client.Continue(page.Continue)); err != nil {
-			return 0, 0, err
-		}
-		for _, a := range page.Items {
-			if meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionProgrammed) {
-				programmed++
-			}
-			if meta.IsStatusConditionTrue(a.Status.Conditions, v1alpha1.ConditionReady) {
-				ready++
-			}
+// progress is which attachments are Programmed, and which are Ready.
+type progress struct{ programmed, ready map[string]bool }
+
+func (p progress) note(a *v1alpha1.Attachment) {
+	for kind, names := range map[string]map[string]bool{v1alpha1.ConditionProgrammed: p.programmed, v1alpha1.ConditionReady: p.ready} {
+		if meta.IsStatusConditionTrue(a.Status.Conditions, kind) {
+			names[a.Name] = true
+		} else {
+			delete(names, a.Name)
 		}
 	}
-	return programmed, ready, nil
 }
 
 // await waits until so many attachments are Programmed, and at least so many
-// Ready.
+// Ready. It lists them, and follows from there.
 func (o *ours) await(programmed, ready int, within time.Duration) error {
-	for limit := time.Now().Add(within); ; time.Sleep(50 * time.Millisecond) {
-		p, r, err := o.progress()
-		if err == nil && p == programmed && r >= ready {
-			return nil
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	p := progress{programmed: map[string]bool{}, ready: map[string]bool{}}
+	there := func() bool { return len(p.programmed) == programmed && len(p.ready) >= ready }
+	page := &v1alpha1.AttachmentList{}
+	for more := true; more; more = page.Continue != "" {
+		// As kubectl does: an answer of everything at once takes memory.
+		if err := o.api.List(ctx, page, client.Limit(500), client.Continue(page.Continue)); err != nil {
+			return err
 		}
-		if time.Now().After(limit) {
-			return fmt.Errorf("%d attachments are Programmed, of %d, and %d Ready, of %d: %v", p, programmed, r, ready, err)
+		for _, a := range page.Items {
+			p.note(&a)
 		}
 	}
+	if there() {
+		return nil
+	}
+	w, err := o.api.Watch(ctx, page, &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: page.ResourceVersion}})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for e := range w.ResultChan() {
+		if a, ok := e.Object.(*v1alpha1.Attachment); ok {
+			p.note(a)
+		}
+		if there() {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d attachments are Programmed, of %d, and %d Ready, of %d: the watch ended: %w", len(p.programmed), programmed, len(p.ready), ready, ctx.Err())
 }
 
 // watched opens a watch of one object, does something, and waits for an event
