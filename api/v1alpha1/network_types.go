@@ -18,7 +18,7 @@ type NetworkSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$')",message="must consist of letters, digits, '-', '_' and '.', and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$') && !self.contains('..')",message="must consist of letters, digits, '-', '_' and single '.', and start and end with a letter or digit"
 	DNSName string `json:"dnsName,omitempty"`
 
 	// ipFamilies are the address families of the network: IPv4, IPv6 or both.
@@ -98,7 +98,7 @@ type Subnet struct {
 	// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a subnet in CIDR form, for example 10.88.0.0/24 or fd00:88::/64"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || cidr(self).masked() == cidr(self)",message="must have no host bits set: write the network's own address, for example 10.88.0.0/24 and not 10.88.0.5/24"
 	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().family() == 4 ? cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 30 : cidr(self).prefixLength() >= 16 && cidr(self).prefixLength() <= 126)",message="prefix length must be 8 to 30 for IPv4 and 16 to 126 for IPv6"
-	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (!cidr(self).ip().isLoopback() && !cidr(self).ip().isLinkLocalUnicast() && !cidr(self).ip().isLinkLocalMulticast() && !cidr(self).ip().isUnspecified())",message="must be a unicast range that is not loopback or link-local"
+	// +kubebuilder:validation:XValidation:rule="!isCIDR(self) || (cidr(self).ip().isGlobalUnicast() && !cidr(self).containsIP('169.254.0.0') && !cidr('0.0.0.0/8').containsCIDR(self) && !cidr('240.0.0.0/4').containsCIDR(self))",message="must be a unicast range: not loopback, link-local, multicast, 0.0.0.0/8 or 240.0.0.0/4"
 	CIDR string `json:"cidr"`
 
 	// gateway is the address of the network's router port. Default: the first

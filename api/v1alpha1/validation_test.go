@@ -112,11 +112,17 @@ func TestRefused(t *testing.T) {
 		{"Network", "{mtu: 100}", "spec.mtu", "should be greater than or equal to 576"},
 		{"Network", "{mtu: 1000, subnets: [{cidr: 'fd00::/64'}]}", "spec.mtu", "at least 1280"},
 		{"Network", "{dnsName: '-x'}", "spec.dnsName", "must consist of letters"},
+		{"Network", "{dnsName: a..b}", "spec.dnsName", "single '.'"},
 		{"Network", network("cidr: 10.88.0.5/24"), "spec.subnets[0].cidr", "no host bits"},
 		{"Network", network("cidr: 10.88.0.0"), "spec.subnets[0].cidr", "CIDR form"},
 		{"Network", network("cidr: 10.88.0.0/31"), "spec.subnets[0].cidr", "8 to 30"},
 		{"Network", network("cidr: 127.0.0.0/8"), "spec.subnets[0].cidr", "not loopback"},
 		{"Network", network("cidr: 169.254.0.0/16"), "spec.subnets[0].cidr", "link-local"},
+		{"Network", network("cidr: 169.0.0.0/8"), "spec.subnets[0].cidr", "link-local"},
+		{"Network", network("cidr: 239.1.0.0/16"), "spec.subnets[0].cidr", "multicast"},
+		{"Network", network("cidr: 'ff05::/64'"), "spec.subnets[0].cidr", "multicast"},
+		{"Network", network("cidr: 240.0.0.0/8"), "spec.subnets[0].cidr", "240.0.0.0/4"},
+		{"Network", network("cidr: 0.1.0.0/16"), "spec.subnets[0].cidr", "0.0.0.0/8"},
 		{"Network", network("cidr: 10.88.0.0/24, gateway: 10.89.0.1"), "spec.subnets[0].gateway", "inside cidr"},
 		{"Network", network("cidr: 10.88.0.0/24, gateway: 10.88.0.0"), "spec.subnets[0].gateway", "network address"},
 		{"Network", network("cidr: 10.88.0.0/24, gateway: nope"), "spec.subnets[0].gateway", "IP address"},
@@ -243,6 +249,20 @@ func TestImmutable(t *testing.T) {
 		if err := c.Update(t.Context(), o); err == nil || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "immutable") {
 			t.Errorf("%s: got %v", field, err)
 		}
+	}
+}
+
+// TestEmptyNode: an empty node is none. Go clients leave it out when they write the
+// object again, as for a finalizer that goes.
+func TestEmptyNode(t *testing.T) {
+	c := newClient(t)
+	o := spec(t, "Attachment", "{network: web, node: '', interface: {type: Veth, netns: /run/netns/x}}")
+	if err := c.Create(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	delete(o.Object["spec"].(map[string]any), "node")
+	if err := c.Update(t.Context(), o); err != nil {
+		t.Error(err)
 	}
 }
 
