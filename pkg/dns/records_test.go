@@ -197,6 +197,41 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+// TestDotted: a name with dots takes nothing away of those above it but below
+// the network's own.
+func TestDotted(t *testing.T) {
+	r := sample()
+	r.SetAttachment(Attachment{Name: "w3", Network: "web", Names: []string{"api.example.com", "my.db-1", "a.b.web"}, Addresses: addrs("10.1.0.5")})
+	h := newHandler(t, r)
+	for _, c := range []struct {
+		from, name string
+		kind       uint16
+		want       string
+	}{
+		{"10.1.0.3", "api.example.com", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "api.example.com", dns.TypeAAAA, "NOERROR . SOA"},
+		{"10.1.0.3", "api.example.com.web", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "example.com.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "com.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "example.com", dns.TypeA, "forward"},
+		{"10.1.0.3", "www.example.com", dns.TypeA, "forward"},
+		{"10.1.0.3", "com", dns.TypeNS, "forward"},
+		// Another network's name is not hidden either.
+		{"10.1.0.3", "db-1", dns.TypeA, "forward"},
+		{"10.1.0.4", "db-1", dns.TypeA, "NOERROR 10.2.0.2"},
+		{"10.1.0.4", "my.db-1", dns.TypeA, "NOERROR 10.1.0.5"},
+		// A name that ends like the network is above others all the same.
+		{"10.1.0.3", "a.b.web", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "b.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "c.web", dns.TypeA, "NXDOMAIN web. SOA"},
+		{"10.1.0.3", "web", dns.TypeA, "NOERROR web. SOA"},
+	} {
+		if got := says(h.ask(t, c.from, c.name, c.kind, nil)); got != c.want {
+			t.Errorf("%s asks for %s %s: got %q, want %q", c.from, c.name, dns.TypeToString[c.kind], got, c.want)
+		}
+	}
+}
+
 // TestChange: an answer is what was last told, whatever was before.
 func TestChange(t *testing.T) {
 	r := sample()
