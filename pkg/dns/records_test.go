@@ -232,6 +232,39 @@ func TestDotted(t *testing.T) {
 	}
 }
 
+// TestUnwritable: a network whose name nobody can ask for has bare names, and a
+// way out.
+func TestUnwritable(t *testing.T) {
+	for _, dnsName := range []string{strings.Repeat("0a", 32), "a..b", "", ".", strings.Repeat("a.", 127) + "b"} {
+		r := sample()
+		r.SetNetwork(net1("web", dnsName, "10.1.0.0/24", "fd00:1::/64"))
+		h := newHandler(t, r)
+		expect := func(from, name string, kind uint16, want string) {
+			t.Helper()
+			if got := says(h.ask(t, from, name, kind, nil)); got != want {
+				t.Errorf("network %q: %s asks for %s %s: got %q, want %q", dnsName, from, name, dns.TypeToString[kind], got, want)
+			}
+		}
+		expect("10.1.0.3", "web-1", dns.TypeA, "NOERROR 10.1.0.2")
+		expect("10.1.0.3", "web_2", dns.TypeAAAA, "NOERROR . SOA")
+		expect("10.2.0.4", "web-1", dns.TypeA, "NOERROR 10.1.0.2")
+		expect("10.1.0.4", "db-1.my_db.lan", dns.TypeA, "NOERROR 10.2.0.2")
+		// No name is below it.
+		expect("10.1.0.3", "web-1.web", dns.TypeA, "forward")
+		expect("10.1.0.3", "a.b", dns.TypeA, "forward")
+		expect("10.1.0.3", "example.com", dns.TypeA, "forward")
+		expect("10.1.0.3", ".", dns.TypeNS, "forward")
+		// An address has the bare name.
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR web-1.")
+		expect("10.1.0.3", "9.0.1.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN . SOA")
+		r.SetAttachment(Attachment{Name: "w1", Network: "web", Names: []string{"renamed"}, Addresses: addrs("10.1.0.2")})
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR renamed.")
+		r.SetNetwork(net1("web", "web", "10.1.0.0/24"))
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR renamed.web.")
+		expect("10.1.0.3", "renamed.web", dns.TypeA, "NOERROR 10.1.0.2")
+	}
+}
+
 // TestChange: an answer is what was last told, whatever was before.
 func TestChange(t *testing.T) {
 	r := sample()

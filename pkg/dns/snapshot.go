@@ -31,7 +31,7 @@ type endpoint struct {
 // network is one with its names.
 type network struct {
 	Network
-	zone wireName
+	zone wireName // empty: no name is below it
 	// upstreams are its own; nil: the host's.
 	upstreams *upstreams
 	names     cow[wireName, *addresses]
