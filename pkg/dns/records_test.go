@@ -4,6 +4,7 @@
 package dns
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -81,7 +82,7 @@ func (h *handler) ask(t testing.TB, from, name string, kind uint16, change func(
 	var q query
 	out, p := h.handle(&q, nil, raw, netip.MustParseAddr(from), false, turns.Add(1))
 	if p != nil {
-		<-h.asking
+		h.done(p)
 		return nil, true
 	}
 	if out == nil {
@@ -435,6 +436,58 @@ func TestLimited(t *testing.T) {
 	}
 }
 
+// TestOutstanding: one client has so many questions asked of others at a time,
+// and leaves room for another's.
+func TestOutstanding(t *testing.T) {
+	h := newHandler(t, sample())
+	var waiting []*pending
+	asks := func(from string, stream bool) (answer []byte, waits bool) {
+		raw, err := new(dns.Msg).SetQuestion(fmt.Sprintf("x%d.example.com.", len(waiting)), dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var q query
+		out, p := h.handle(&q, nil, raw, netip.MustParseAddr(from), stream, 0)
+		if p != nil {
+			waiting = append(waiting, p)
+		}
+		return out, p != nil
+	}
+	for i := range 2 * maxAsking {
+		if answer, waits := asks("10.1.0.2", i%2 == 0); waits != (i < maxOutstanding) || answer != nil {
+			t.Fatalf("question %d: answered %v, asked of others %v", i, answer, waits)
+		}
+	}
+	if _, waits := asks("10.1.0.3", false); !waits {
+		t.Error("another client's question is not asked of others")
+	}
+	if m, _ := h.ask(t, "10.1.0.2", "web_2", dns.TypeA, nil); m == nil {
+		t.Error("its question for a name of ours is not answered")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.finish(ctx, nil, waiting[0])
+	if _, waits := asks("10.1.0.2", false); !waits {
+		t.Error("after one was answered no other is asked")
+	}
+	if _, waits := asks("10.1.0.2", false); waits {
+		t.Error("after one was answered two others are asked")
+	}
+	// Where there is no room for anybody, it takes none from the client either.
+	for len(h.asking) < maxAsking {
+		h.asking <- struct{}{}
+	}
+	for range 2 * maxOutstanding {
+		if answer, waits := asks("10.1.0.4", false); answer == nil || waits {
+			t.Fatal("with all asking, a question did not fail")
+		}
+	}
+	<-h.asking
+	if _, waits := asks("10.1.0.4", false); !waits {
+		t.Error("questions that were not asked count")
+	}
+}
+
 // FuzzHandle: whatever comes, there is no panic, and an answer is one to the
 // question.
 func FuzzHandle(f *testing.F) {
@@ -453,7 +506,7 @@ func FuzzHandle(f *testing.F) {
 		var q query
 		out, p := h.handle(&q, nil, raw, from, false, 0)
 		if p != nil {
-			<-h.asking
+			h.done(p)
 			if string(p.query.question) != string(raw[headerLen:headerLen+len(p.query.question)]) {
 				t.Error("another question is forwarded")
 			}
