@@ -32,6 +32,7 @@ type fakeControl struct {
 	pools       map[string][]*ipam.Pool
 	attachments map[string]*controlpb.ContainerNetwork
 	made        int
+	updates     int
 	// away is how many calls find the server away; broken fails attachments after
 	// they were made.
 	away   int
@@ -217,6 +218,7 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 		return nil, err
 	}
 	defer leave()
+	f.updates++
 	a := f.attachments[r.GetContainerId()+"."+r.GetNetworkId()]
 	if a == nil {
 		return nil, status.Error(codes.NotFound, "it does not exist")
