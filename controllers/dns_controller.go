@@ -119,12 +119,18 @@ func namesOfNetwork(n *v1alpha1.Network) dns.Network {
 // name where it has no other.
 const shortID = 12
 
+// containerOf is the engine's id of a container, or empty where that is not known:
+// a driver's own is no more than a MAC address, which others have on other networks.
+func containerOf(a *v1alpha1.Attachment) string {
+	if told := a.Annotations[v1alpha1.AnnotationContainer]; told != "" || a.Annotations[v1alpha1.AnnotationMadeBy] != "" {
+		return told
+	}
+	return a.Spec.Container.ID
+}
+
 // namesOfAttachment is what the name server knows of an attachment.
 func namesOfAttachment(a *v1alpha1.Attachment) dns.Attachment {
-	id := a.Spec.Container.ID
-	if told := a.Annotations[v1alpha1.AnnotationContainer]; told != "" {
-		id = told
-	}
+	id := containerOf(a)
 	out := dns.Attachment{Name: a.Name, Network: a.Spec.Network, Container: id}
 	if name := a.Spec.Container.Name; name != "" {
 		out.Names = append(out.Names, name)

@@ -33,3 +33,23 @@ func TestNamesOfAttachment(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A container that an engine's driver was not told of is nobody else: its id here is
+// made of a MAC address, which is one network's.
+func TestNamesOfUnknownContainer(t *testing.T) {
+	a := &v1alpha1.Attachment{}
+	a.Name, a.Spec.Network = "x", "web"
+	a.Spec.Container = v1alpha1.Container{ID: "mac-02420a580032", Name: "c1"}
+	a.Annotations = map[string]string{v1alpha1.AnnotationMadeBy: "plugin"}
+	want := dns.Attachment{Name: "x", Network: "web", Names: []string{"c1"}}
+	if diff := cmp.Diff(want, namesOfAttachment(a)); diff != "" {
+		t.Error(diff)
+	}
+	// It may be told later.
+	id := strings.Repeat("0123456789abcdef", 4)
+	a.Annotations[v1alpha1.AnnotationContainer] = id
+	want.Container, want.Names = id, []string{"c1", id[:12]}
+	if diff := cmp.Diff(want, namesOfAttachment(a)); diff != "" {
+		t.Error(diff)
+	}
+}

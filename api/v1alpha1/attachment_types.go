@@ -101,6 +101,10 @@ type AttachmentSpec struct {
 // when the attachment was made, and spec.container.id is therefore another one.
 const AnnotationContainer = "docker.network.arca.dev/container-id"
 
+// AnnotationMadeBy marks what an engine's driver has made. The id of a container in
+// spec.container.id is its own then, made of the MAC address.
+const AnnotationMadeBy = "docker.network.arca.dev/made-by"
+
 // Container is who uses an attachment.
 type Container struct {
 	// id is the engine's id of the container. A container is attached to a

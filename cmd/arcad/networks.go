@@ -58,7 +58,7 @@ func networksOf(bridges []*controlpb.BridgeInfo) []engine.Network {
 		}
 		one := engine.Network{
 			ID: docker.NetworkID(b), Name: facts.Name, Object: b.GetNetworkId(), Driver: facts.Driver,
-			EnableIPv6: facts.EnableIPv6, Internal: b.GetInternal(), MTU: int(b.GetMtu()),
+			EnableIPv4: facts.EnableIPv4, EnableIPv6: facts.EnableIPv6, Internal: b.GetInternal(), MTU: int(b.GetMtu()),
 		}
 		for _, s := range b.GetSubnets() {
 			one.Subnets = append(one.Subnets, engine.Subnet{CIDR: s.GetCidr(), Gateway: s.GetGateway()})

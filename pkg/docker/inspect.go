@@ -70,7 +70,7 @@ const (
 	// another name.
 	AnnotationContainer = v1alpha1.AnnotationContainer
 	// AnnotationMadeBy marks what an engine's driver has made.
-	AnnotationMadeBy = AnnotationPrefix + "made-by"
+	AnnotationMadeBy = v1alpha1.AnnotationMadeBy
 )
 
 // isReservation tells whether an attachment is an address that an engine has asked

@@ -108,9 +108,18 @@ func TestDockerAPI(t *testing.T) {
 	says("10.88.0.50", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "c1")
 	w.published("127.0.0.1:8080", "c1")
 
-	docker("rm", "-f", "c1", "c2")
+	// Without IPv4.
+	docker("network", "create", "--ipv4=false", "--ipv6", "--subnet", "fd00:88::/64", "six")
+	docker("run", "-d", "--name", "c3", "--network", "six", image, "sleep", "1000")
+	out = docker("run", "--rm", "--network", "six", image, "sh", "-c", "ip -4 -o addr show eth0; ip -6 route; ping -c 1 c3")
+	if strings.Contains(out, "eth0    inet ") || !strings.Contains(out, "default via fd00:88::1 dev eth0") || !strings.Contains(out, "PING c3 (fd00:88::") {
+		t.Errorf("a container of an IPv6-only network has\n%s", out)
+	}
+	w.mustAgree()
+
+	docker("rm", "-f", "c1", "c2", "c3")
 	w.unpublished("127.0.0.1:8080")
-	docker("network", "rm", "web", "db")
+	docker("network", "rm", "web", "db", "six")
 	w.eventually(func() error {
 		if left := w.run("network", "ls", "-f", "driver=arca", "--format", "{{.Name}}"); strings.Count(left, "arca-") != 1 {
 			return fmt.Errorf("the engine has networks %s, want that of bridge alone", left)

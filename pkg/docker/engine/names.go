@@ -59,11 +59,12 @@ type Network struct {
 	// Object is the network's id in the control API.
 	Object string
 	// Driver is "host" and "null" for the two that the engine has itself.
-	Driver     string
-	Subnets    []Subnet
-	EnableIPv6 bool
-	Internal   bool
-	MTU        int
+	Driver  string
+	Subnets []Subnet
+	// EnableIPv4 and EnableIPv6 are its families; neither, where they are not known yet.
+	EnableIPv4, EnableIPv6 bool
+	Internal               bool
+	MTU                    int
 }
 
 // Subnet is a subnet in force.

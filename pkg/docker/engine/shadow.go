@@ -72,7 +72,7 @@ func shadowRequest(n Network, driver, ipam string) map[string]any {
 		config = append(config, c)
 	}
 	option := map[string]string{optionNetwork: n.Object}
-	return map[string]any{
+	request := map[string]any{
 		"Name":           shadowName(n.ID),
 		"CheckDuplicate": true, // engines before API 1.44 allow two of one name
 		"Driver":         driver,
@@ -82,6 +82,25 @@ func shadowRequest(n Network, driver, ipam string) map[string]any {
 		"IPAM":           map[string]any{"Driver": ipam, "Options": option, "Config": config},
 		"Labels":         map[string]string{labelID: n.ID, labelName: n.Name},
 	}
+	if n.onlyIPv6() {
+		request["EnableIPv4"] = false // an engine that is told nothing asks for a subnet
+	}
+	return request
+}
+
+func (n Network) onlyIPv6() bool { return n.EnableIPv6 && !n.EnableIPv4 }
+
+// ipv4Since is the version of the API in which a network can be without IPv4.
+const ipv4Since = 48
+
+// checkFamilies refuses a network that the engine cannot have.
+func (e *Engine) checkFamilies(n Network) error {
+	version := e.apiVersion.Load()
+	if !n.onlyIPv6() || version == nil || minorOf(*version) >= ipv4Since {
+		return nil
+	}
+	return &Error{http.StatusBadRequest, fmt.Sprintf(
+		"network %s has IPv6 only, which the engine cannot do: it speaks version %s of the API, and 1.%d is needed", n.Name, *version, ipv4Since)}
 }
 
 // known remembers shadows that were seen. What is known of one never changes, but
@@ -136,6 +155,9 @@ func (e *Engine) shadowOf(ctx context.Context, n Network) (shadow, error) {
 	name := shadowName(n.ID)
 	s, err := e.shadowNamed(ctx, name)
 	if isNotFound(err) {
+		if err := e.checkFamilies(n); err != nil {
+			return s, err
+		}
 		if err := e.call(ctx, http.MethodPost, "/networks/create", nil, shadowRequest(n, e.driver, e.ipam), nil); err != nil {
 			// Whatever the engine says: to a client that makes a container, "not found" is its image.
 			return s, &Error{http.StatusInternalServerError, fmt.Sprintf("making network %s in the engine: %v", name, err)}

@@ -323,7 +323,7 @@ func (p *Plugin) releaseAddress(ctx context.Context, r releaseAddressRequest) (e
 func (p *Plugin) removeIf(ctx context.Context, was attachment) error {
 	defer p.locks.lock(was.place())()
 	now, found, err := p.attachment(ctx, was.place())
-	if err != nil || !found || now.GetUid() != was.GetUid() || now.notes[noteEndpoint] != was.notes[noteEndpoint] {
+	if err != nil || !found || now.GetUid() != was.GetUid() || now.notes[noteEndpoint] != was.notes[noteEndpoint] || now.notes[noteSince] != was.notes[noteSince] {
 		return err
 	}
 	return p.removeEndpoint(ctx, now)

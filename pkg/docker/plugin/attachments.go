@@ -5,7 +5,9 @@ package plugin
 
 import (
 	"context"
+	"maps"
 	"sync"
+	"time"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/pkg/control/client"
@@ -91,8 +93,11 @@ func (p *Plugin) endpoint(ctx context.Context, network, endpoint string) (attach
 
 // locks keep two calls from working on one attachment at the same time.
 type locks struct {
+	now  func() time.Time
 	mu   sync.Mutex
 	held map[place]*lock
+	// left is when the last call was done with an attachment.
+	left map[place]time.Time
 }
 
 type lock struct {
@@ -100,7 +105,9 @@ type lock struct {
 	users int
 }
 
-func newLocks() *locks { return &locks{held: map[place]*lock{}} }
+func newLocks(now func() time.Time) *locks {
+	return &locks{now: now, held: map[place]*lock{}, left: map[place]time.Time{}}
+}
 
 func (l *locks) lock(at place) (unlock func()) {
 	l.mu.Lock()
@@ -116,8 +123,23 @@ func (l *locks) lock(at place) (unlock func()) {
 		k.mu.Unlock()
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.left[at] = l.now()
 		if k.users--; k.users == 0 {
 			delete(l.held, at)
 		}
 	}
+}
+
+// worked tells when calls worked on attachments last, which may be now; what is
+// longer ago than anybody asks for is forgotten.
+func (l *locks) worked() map[place]time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	maps.DeleteFunc(l.left, func(_ place, at time.Time) bool { return now.Sub(at) > graceEndpoint })
+	out := maps.Clone(l.left)
+	for at := range l.held {
+		out[at] = now
+	}
+	return out
 }

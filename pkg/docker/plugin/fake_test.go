@@ -32,11 +32,14 @@ type fakeControl struct {
 	pools       map[string][]*ipam.Pool
 	attachments map[string]*controlpb.ContainerNetwork
 	made        int
+	updates     int
 	// away is how many calls find the server away; broken fails attachments after
 	// they were made.
 	away   int
 	broken error
 	busy   map[int32]bool // host ports that a process listens on
+	// written is called when an attachment was updated, before that is answered.
+	written func()
 }
 
 func newFakeControl() *fakeControl {
@@ -216,7 +219,13 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer func() {
+		leave()
+		if f.written != nil {
+			f.written()
+		}
+	}()
+	f.updates++
 	a := f.attachments[r.GetContainerId()+"."+r.GetNetworkId()]
 	if a == nil {
 		return nil, status.Error(codes.NotFound, "it does not exist")
@@ -380,6 +389,8 @@ type fakeEngine struct {
 	id        string
 	endpoints map[string]map[string]bool
 	away      bool
+	// asked is called when the endpoints are asked for.
+	asked func()
 	// folder has the containers' resolv.conf, by their ids.
 	folder string
 }
@@ -398,6 +409,9 @@ func (e *fakeEngine) ID(context.Context) (string, error) {
 }
 
 func (e *fakeEngine) Endpoints(context.Context) (map[string]map[string]bool, error) {
+	if e.asked != nil {
+		e.asked()
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.away {

@@ -15,9 +15,13 @@ const (
 )
 
 // facts are what a sweep judges by. Links are read first, then what is being made,
-// then attachments, then the engine: what is made meanwhile is in the later ones.
+// then attachments, then who works on them, then the engine: what is made meanwhile
+// is in the later ones.
 type facts struct {
 	now time.Time
+	// worked is when calls worked on attachments last: an engine stores an endpoint
+	// when it is answered, and that can take.
+	worked map[place]time.Time
 	// greeted is when an engine was last started, as far as that was seen: what was
 	// half made before, nobody goes on with.
 	greeted     time.Time
@@ -44,9 +48,9 @@ func (l leftovers) none() bool { return len(l.attachments)+len(l.networks)+len(l
 
 // judge finds what an engine has left behind. In doubt everything stays.
 func judge(f facts) (out leftovers) {
-	settled := func(n notes, grace time.Duration) bool {
-		age := f.now.Sub(n.since())
-		if n.since().Before(f.greeted) || age > grace {
+	settled := func(since time.Time, grace time.Duration) bool {
+		age := f.now.Sub(since)
+		if since.Before(f.greeted) || age > grace {
 			return true
 		}
 		if left := grace - age + time.Second; out.again == 0 || left < out.again {
@@ -60,13 +64,17 @@ func judge(f facts) (out leftovers) {
 		if a.notes[noteEndpoint] == "" {
 			grace = graceReservation
 		}
-		if f.abandoned(a) && settled(a.notes, grace) {
+		since := a.notes.since()
+		if worked := f.worked[a.place()]; worked.After(since) {
+			since = worked
+		}
+		if f.abandoned(a) && settled(since, grace) {
 			out.attachments = append(out.attachments, a)
 		}
 		used[a.GetInterface().GetName()] = true
 	}
 	for _, n := range f.networks {
-		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(n.notes, graceEndpoint) {
+		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(n.notes.since(), graceEndpoint) {
 			out.networks = append(out.networks, n)
 		}
 	}

@@ -109,3 +109,87 @@ func TestSweep(t *testing.T) {
 		t.Errorf("locks are left: %v", fmt.Sprint(w.plugin.locks.held))
 	}
 }
+
+// TestSweepMeetsCreation: the engine stores an endpoint when it is answered, however
+// long that took. Until a while after that, a sweep leaves it.
+func TestSweepMeetsCreation(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// answered is when the call ends: while the engine is asked for its endpoints,
+		// or when the sweep is over, or waits for the call.
+		duringLook bool
+	}{{"after the sweep", false}, {"during the sweep", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			pool := w.network("n1", "10.88.0.0/24")
+			w.engine.endpoints["n1"] = map[string]bool{}
+			address := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "", mac1))["Address"].(string)
+			written, answer := make(chan struct{}), make(chan struct{})
+			w.control.written = func() {
+				close(written)
+				<-answer
+			}
+			created, swept := make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := w.plugin.createEndpoint(t.Context(), createEndpointRequest{
+					NetworkID: "n1", EndpointID: "e1", Interface: &endpointInterface{Address: address, MacAddress: mac1},
+				})
+				created <- err
+			}()
+			<-written
+			w.control.written = nil
+			w.clock = w.clock.Add(graceEndpoint + 2*time.Second)
+			end := func() {
+				close(answer)
+				if err := <-created; err != nil {
+					t.Error(err)
+				}
+			}
+			if c.duringLook {
+				w.engine.asked = end
+			}
+			var again time.Duration
+			go func() {
+				var err error
+				again, err = w.plugin.sweep(t.Context())
+				swept <- err
+			}()
+			if !c.duringLook {
+				for limit := time.Now().Add(10 * time.Second); len(swept) == 0 && w.plugin.locks.users() < 2 && time.Now().Before(limit); {
+					time.Sleep(time.Millisecond)
+				}
+				end()
+			}
+			if err := <-swept; err != nil {
+				t.Error(err)
+			}
+			w.engine.asked = nil
+			made := "endpoint e1 on n1: " + address + " " + mac1 + "\nnetwork n1 10.88.0.0/24"
+			w.state(made)
+			if again != graceEndpoint+time.Second {
+				t.Errorf("it is looked at again after %s, want a second more than %s", again, graceEndpoint)
+			}
+			// The engine was killed over the answer.
+			w.clock = w.clock.Add(graceEndpoint)
+			if _, err := w.plugin.sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.state(made)
+			w.clock = w.clock.Add(time.Second)
+			if _, err := w.plugin.sweep(t.Context()); err != nil {
+				t.Error(err)
+			}
+			w.state("network n1 10.88.0.0/24")
+		})
+	}
+}
+
+// users are the calls that work on attachments, or wait for that.
+func (l *locks) users() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.held {
+		n += k.users
+	}
+	return n
+}

@@ -92,7 +92,8 @@ type Plugin struct {
 
 // New returns a Plugin. It does nothing by itself before Run.
 func New(o Options) *Plugin {
-	p := &Plugin{control: again{o.Control}, host: o.Host, engine: o.Engine, log: o.Log, now: time.Now, locks: newLocks()}
+	p := &Plugin{control: again{o.Control}, host: o.Host, engine: o.Engine, log: o.Log, now: time.Now}
+	p.locks = newLocks(func() time.Time { return p.now() })
 	p.pools = &pools{now: p.now}
 	p.known, p.stands = newHints[place](), newHints[string]()
 	p.released = &released{now: p.now, when: map[releasedAddress]time.Time{}}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -447,6 +448,54 @@ func TestPublishing(t *testing.T) {
 	w.ok("NetworkDriver.ProgramExternalConnectivity", publish("e2", `{"Proto":132,"Port":7}`))
 	if got := w.control.attachments["mac-024200000002.n1"].GetPorts()[0]; got.GetHostPort() == choice || got.GetHostPort() < firstChosen || got.GetHostPort() > lastChosen || got.GetProtocol() != "sctp" {
 		t.Errorf("published %v, want another port than %d of %d to %d", got, choice, firstChosen, lastChosen)
+	}
+}
+
+// All of each range is tried, however many ports were in use in others.
+func TestPublishingRanges(t *testing.T) {
+	const program = "NetworkDriver.ProgramExternalConnectivity"
+	w := newWorld(t)
+	pool := w.network("n1", "10.88.0.0/24")
+	published := func(endpoint, ports string) string {
+		return fmt.Sprintf(`{"NetworkID":"n1","EndpointID":%q,"Options":{"com.docker.network.portmap":[%s]}}`, endpoint, ports)
+	}
+	want := func(at string, ports ...int32) {
+		t.Helper()
+		var got []int32
+		for _, p := range w.control.attachments[at+".n1"].GetPorts() {
+			got = append(got, p.GetHostPort())
+		}
+		if !slices.Equal(got, ports) {
+			t.Errorf("%s publishes %v, want %v", at, got, ports)
+		}
+	}
+	w.endpoint("n1", pool, "e1", mac1)
+	w.endpoint("n1", pool, "e2", mac2)
+	two := `{"Proto":6,"Port":80,"HostPort":8000,"HostPortEnd":8001},{"Proto":6,"Port":90,"HostPort":9000,"HostPortEnd":9001}`
+	w.ok(program, published("e1", two))
+	w.ok(program, published("e2", two))
+	want("mac-024200000001", 8000, 9000)
+	want("mac-024200000002", 8001, 9001)
+	w.endpoint("n1", pool, "e3", "02:42:00:00:00:03")
+	w.refused(program, published("e3", two), "ports[0]")
+
+	for port := range int32(99) {
+		w.control.busy[7000+port] = true
+	}
+	hundred := `{"Proto":6,"Port":80,"HostPort":7000,"HostPortEnd":7099}`
+	w.ok(program, published("e3", hundred))
+	want("mac-024200000003", 7099)
+	w.control.busy[7099] = true
+	w.refused(program, published("e3", hundred), "7099")
+
+	// Of all ports, not all are tried.
+	for port := range int32(1 << 16) {
+		w.control.busy[port] = true
+	}
+	before := w.control.updates
+	w.refused(program, published("e3", `{"Proto":6,"Port":80}`), "a process listens on")
+	if tried := w.control.updates - before; tried != maxPortTries {
+		t.Errorf("%d ports were tried, want %d", tried, maxPortTries)
 	}
 }
 

@@ -27,7 +27,8 @@ type portBinding struct {
 const (
 	firstChosen = 32768
 	lastChosen  = 60999
-	// maxPortTries bounds how many ports are tried.
+	// maxPortTries bounds how many ports are tried where none is said. Of a range
+	// that is named all are.
 	maxPortTries = 64
 )
 
@@ -35,8 +36,8 @@ const (
 type binding struct {
 	port        *controlpb.PublishedPort
 	first, span int32
-	// turn is the next of the range that is tried.
-	turn int32
+	// turn is the next of the range that is tried, left is how many more may be.
+	turn, left int32
 }
 
 // candidate is the port as it is tried now.
@@ -72,8 +73,10 @@ func bindingsOf(options map[string]any, hostBinding, seed string) ([]binding, er
 			h := fnv.New32a()
 			_, _ = fmt.Fprint(h, seed, i)
 			b.turn = int32(h.Sum32() % uint32(b.span))
+			b.left = maxPortTries - 1
 		case a.HostPortEnd > a.HostPort:
 			b.first, b.span = a.HostPort, a.HostPortEnd-a.HostPort+1
+			b.left = b.span - 1
 		default:
 			b.first, b.span = a.HostPort, 1
 		}
@@ -87,16 +90,17 @@ var refusedPort = regexp.MustCompile(`^ports\[(\d+)\]`)
 
 // next moves on the binding that was refused, and tells whether there is another
 // port to try.
-func next(bindings []binding, tried int, message string) bool {
+func next(bindings []binding, message string) bool {
 	m := refusedPort.FindStringSubmatch(message)
-	if m == nil || tried >= maxPortTries {
+	if m == nil {
 		return false
 	}
 	i, err := strconv.Atoi(m[1])
-	if err != nil || i >= len(bindings) || bindings[i].span == 1 || int32(tried) >= bindings[i].span {
+	if err != nil || i >= len(bindings) || bindings[i].left == 0 {
 		return false
 	}
 	bindings[i].turn++
+	bindings[i].left--
 	return true
 }
 
@@ -109,7 +113,7 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
 		return nil
 	}
-	for tried := 1; ; tried++ {
+	for {
 		ports := &controlpb.PublishedPorts{}
 		for _, b := range bindings {
 			ports.Ports = append(ports.Ports, b.candidate())
@@ -118,7 +122,7 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 		if err == nil {
 			return nil
 		}
-		if reasonOf(err) != reasonPortInUse || !next(bindings, tried, messageOf(err)) {
+		if reasonOf(err) != reasonPortInUse || !next(bindings, messageOf(err)) {
 			return plain(err)
 		}
 	}

@@ -173,6 +173,8 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.attachments, err = p.all(ctx); err != nil {
 		return f, nil, err
 	}
+	f.now = p.now()
+	f.worked = p.locks.worked()
 	so := map[string]place{}
 	for _, a := range f.attachments {
 		so[a.notes[noteEndpoint]] = a.place()
@@ -181,7 +183,6 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.networks, err = p.networks(ctx); err != nil {
 		return f, nil, err
 	}
-	f.now = p.now()
 	ask, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
 	if f.endpoints, engineErr = p.engine.Endpoints(ask); engineErr == nil {
