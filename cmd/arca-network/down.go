@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/control/transport"
 	"github.com/vas-solutus/arca-network/pkg/nat"
 	"github.com/vas-solutus/arca-network/pkg/ovnd"
+	"github.com/vas-solutus/arca-network/pkg/store"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 	"github.com/vas-solutus/arca-network/pkg/vnet"
 )
@@ -45,13 +47,7 @@ back. "arca-network run" must have ended before.`,
 				return err
 			}
 			defer flush()
-			if err := o.down(cmd.Context(), log); err != nil {
-				return err
-			}
-			if purge {
-				return os.RemoveAll(o.stateDir)
-			}
-			return nil
+			return o.down(cmd.Context(), log, purge)
 		},
 	}
 	stateDirFlag(c, &o.stateDir)
@@ -67,8 +63,50 @@ back. "arca-network run" must have ended before.`,
 const downTimeout = 30 * time.Second
 
 // down removes the ports while the database still answers, then the daemons.
-// What fails keeps nothing else from being ended.
-func (o *options) down(ctx context.Context, log logr.Logger) error {
+// What fails keeps nothing else from being ended. Nothing is while somebody uses
+// the folders.
+func (o *options) down(ctx context.Context, log logr.Logger, purge bool) error {
+	if purge {
+		if err := checkPurge(o.stateDir); err != nil {
+			return err
+		}
+	}
+	release, err := store.Lock(o.stateDir)
+	if err != nil {
+		return err
+	}
+	defer release()
+	run, err := ovnd.Lock(o.runDir)
+	if err != nil {
+		return err
+	}
+	defer run()
+	if err := o.end(ctx, log, run); err != nil {
+		return err
+	}
+	if purge {
+		return os.RemoveAll(o.stateDir)
+	}
+	return nil
+}
+
+// checkPurge refuses to remove a folder that no arca-network has filled.
+func checkPurge(dir string) error {
+	entries, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--purge: %w", err)
+	case len(entries) == 0 || store.IsState(dir) || ovnd.HasDatabases(filepath.Join(dir, ovnFolder)):
+		return nil // where the store is another's there are the daemons' databases alone
+	}
+	return fmt.Errorf("--purge: %s is no state folder of arca-network: nothing was ended or removed", dir)
+}
+
+// end does what down does, with both locks held. release gives that of the daemons
+// back.
+func (o *options) end(ctx context.Context, log logr.Logger, release func()) error {
 	var errs []error
 	for _, step := range []struct {
 		what string
@@ -77,7 +115,10 @@ func (o *options) down(ctx context.Context, log logr.Logger) error {
 		{"removing ports", func(ctx context.Context) error { return o.removePorts(ctx, log) }},
 		{"removing the host's rules", removeRules},
 		{"removing the control socket", func(context.Context) error { return transport.RemoveStale(o.controlSocket()) }},
-		{"ending the daemons", func(ctx context.Context) error { return ovnd.Stop(ctx, o.daemonOptions(log)) }},
+		{"ending the daemons", func(ctx context.Context) error {
+			release() // for what takes it now
+			return ovnd.Stop(ctx, o.daemonOptions(log))
+		}},
 	} {
 		ctx, cancel := context.WithTimeout(ctx, downTimeout)
 		if err := step.do(ctx); err != nil {

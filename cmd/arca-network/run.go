@@ -56,6 +56,7 @@ const (
 	defaultStateDir = "/var/lib/arca-network"
 	defaultRunDir   = "/run/arca-network"
 	controlSocket   = "control.sock"
+	ovnFolder       = "ovn" // in the state folder, of the daemons
 )
 
 func stateDirFlag(c *cobra.Command, dir *string) {
@@ -147,7 +148,10 @@ func (o *options) validate() error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("must run as root: it makes interfaces and network namespaces' addresses")
 	}
-	for _, d := range []*string{&o.stateDir, &o.runDir} {
+	for flag, d := range map[string]*string{"--state-dir": &o.stateDir, "--run-dir": &o.runDir} {
+		if *d == "" {
+			return fmt.Errorf("%s: no folder is named", flag) // the current one is nobody's choice
+		}
 		abs, err := filepath.Abs(*d)
 		if err != nil {
 			return err

@@ -268,7 +268,7 @@ func (o *options) startDaemons(ctx context.Context, log logr.Logger) (*ovnd.Stac
 func (o *options) daemonOptions(log logr.Logger) ovnd.Options {
 	return ovnd.Options{
 		Root:   o.ovnRoot,
-		Dir:    filepath.Join(o.stateDir, "ovn"),
+		Dir:    filepath.Join(o.stateDir, ovnFolder),
 		RunDir: o.runDir,
 		Log:    log.WithName("ovnd"),
 	}

@@ -66,8 +66,11 @@ func (s *Server) setRules(ctx context.Context, want *v1alpha1.Policy, rules int,
 		if made {
 			s.takeBack(ctx, sub, have)
 		} else if have.Generation != before.Generation {
-			s.putBack(ctx, before)
+			s.putBack(ctx, sub, before)
 		}
+	}
+	if err == nil && !made {
+		err = s.awaitCached(ctx, sub, before, have)
 	}
 	return err
 }
@@ -103,14 +106,18 @@ func (s *Server) replaceRules(ctx context.Context, want, have *v1alpha1.Policy) 
 	}
 }
 
-// putBack writes the rules that were in force before some that were refused.
-func (s *Server) putBack(ctx context.Context, before *v1alpha1.Policy) {
+// putBack writes the rules that were in force before some that were refused. Whoever
+// reads afterwards sees them.
+func (s *Server) putBack(ctx context.Context, sub *subscription, before *v1alpha1.Policy) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	now := &v1alpha1.Policy{}
 	err := s.api.Get(ctx, client.ObjectKeyFromObject(before), now)
 	if err == nil {
-		err = s.replaceRules(ctx, before, now)
+		refused := now.DeepCopy()
+		if err = s.replaceRules(ctx, before, now); err == nil {
+			err = s.awaitCached(ctx, sub, refused, now)
+		}
 	}
 	if client.IgnoreNotFound(err) != nil {
 		s.options.Log.Error(err, "Putting back rules after others were refused", "policy", before.Name)

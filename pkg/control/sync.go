@@ -251,13 +251,14 @@ func (j *syncJob) write(ctx context.Context, st step) error {
 		}
 		if same(st.want.object, have) {
 			j.count(st.kind, func(c *controlpb.SyncCounts) { c.Unchanged++ })
-			return nil
+			return j.server.awaitCached(ctx, sub, have, have)
 		}
 		next := withSpec(have, st.want.object)
 		err := j.server.api.Update(ctx, next)
 		if err == nil {
+			err := j.server.awaitCached(ctx, sub, have, next) // the next Sync knows it
 			j.count(st.kind, func(c *controlpb.SyncCounts) { c.Updated++ })
-			return nil
+			return err
 		}
 		if !apierrors.IsConflict(err) {
 			return err

@@ -35,9 +35,9 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 	if isRefusal(err) && now.Generation != before.Generation {
 		s.restore(ctx, sub, before, now)
 	}
-	if err == nil && now.ResourceVersion != before.ResourceVersion {
+	if err == nil {
 		// Whoever reads after this call sees the change.
-		err = sub.awaitVersion(ctx, now)
+		err = s.awaitCached(ctx, sub, before, now)
 	}
 	if err != nil {
 		return nil, apiError(ctx, err, fields)
@@ -48,9 +48,10 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 // update writes the change, unless there is none.
 func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest, fields fieldMap) (before, now *v1alpha1.Attachment, err error) {
 	key := client.ObjectKey{Name: attachmentName(r.GetContainerId(), r.GetNetworkId())}
-	// What the cache has is as good to begin with: a write tells where it is old.
-	read := s.cache.Get
-	for ; ; read = s.api.Get {
+	// What the cache has is as good to begin with: a write tells where it is old, and
+	// where none would be made the API is asked.
+	read, cached := s.cache.Get, true
+	for ; ; read, cached = s.api.Get, false {
 		before = &v1alpha1.Attachment{}
 		if err = read(ctx, key, before); err != nil || !before.DeletionTimestamp.IsZero() {
 			err = s.api.Get(ctx, key, before)
@@ -67,7 +68,10 @@ func (s *Server) update(ctx context.Context, r *controlpb.UpdateContainerRequest
 			return nil, nil, err
 		}
 		if equality.Semantic.DeepEqual(before, now) {
-			return before, now, s.storeAnswers(ctx)
+			if cached {
+				continue
+			}
+			return before, now, nil
 		}
 		if err = s.api.Update(ctx, now); !apierrors.IsConflict(err) {
 			return before, now, err
@@ -138,7 +142,25 @@ func (s *Server) restore(ctx context.Context, sub *subscription, before, refused
 	}
 }
 
-// awaitVersion waits until the cache has an object as it was written, or later.
+// awaitCached waits until the cache has an object as it was written over before, or as it
+// was found.
+func (s *Server) awaitCached(ctx context.Context, sub *subscription, before, now object) error {
+	if now.GetResourceVersion() != before.GetResourceVersion() {
+		return sub.awaitVersion(ctx, now)
+	}
+	// Nothing was written, so no event need come.
+	known := now.DeepCopyObject().(object)
+	err := s.cache.Get(ctx, client.ObjectKeyFromObject(now), known)
+	if err == nil && known.GetUID() == now.GetUID() {
+		if order, err := resourceversion.CompareResourceVersion(known.GetResourceVersion(), now.GetResourceVersion()); err != nil || order >= 0 {
+			return err
+		}
+	}
+	return sub.awaitVersion(ctx, now)
+}
+
+// awaitVersion waits until the cache has an object as it was written, or later, since
+// the subscription began.
 func (s *subscription) awaitVersion(ctx context.Context, written object) error {
 	return s.await(ctx, written.GetUID(), func(o object, gone bool) (bool, error) {
 		if gone {

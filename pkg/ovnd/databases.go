@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -39,6 +40,14 @@ var databaseFiles = []database{
 	{openVSwitch, "conf.db", "openvswitch/vswitch.ovsschema", ""},
 	{northbound, "nb.db", "ovn/ovn-nb.ovsschema", firstRow},
 	{southbound, "sb.db", "ovn/ovn-sb.ovsschema", ""},
+}
+
+// HasDatabases tells whether a folder holds databases of daemons of ours.
+func HasDatabases(dir string) bool {
+	return slices.ContainsFunc(databaseFiles, func(db database) bool {
+		_, err := os.Lstat(filepath.Join(dir, db.file))
+		return err == nil
+	})
 }
 
 // keptCorrupt is how many damaged files of one database are kept.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -39,6 +40,14 @@ type Stack struct {
 // Start starts what does not run, adopts what does, and returns when all
 // answer. The daemons go on when this process ends.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{o.RunDir, o.Dir, filepath.Join(o.Dir, "log")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
 	s, err := newStack(o)
 	if err != nil {
 		return nil, err
@@ -77,11 +86,6 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 func newStack(o Options) (*Stack, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
-	}
-	for _, dir := range []string{o.RunDir, o.Dir, filepath.Join(o.Dir, "log")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
 	}
 	p, err := newPrograms(&o)
 	if err != nil {
@@ -314,8 +318,24 @@ func ours(name string) bool {
 	return name == "lock"
 }
 
+// Lock makes this process the only one that handles the daemons of a run folder.
+// Where there is no folder there are none.
+func Lock(runDir string) (release func(), err error) {
+	f, err := lockFile(filepath.Join(runDir, "lock"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}
+
 // Stop ends the daemons that a process which is gone has left running.
 func Stop(ctx context.Context, o Options) error {
+	if _, err := os.Stat(o.RunDir); errors.Is(err, fs.ErrNotExist) {
+		return nil // they would have their pid files there
+	}
 	s, err := newStack(o)
 	if err != nil {
 		return err

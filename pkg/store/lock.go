@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,7 +34,41 @@ func lockFolder(dir string) (*folderLock, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	return takeLock(dir, os.O_CREATE)
+}
+
+// Lock takes the lock of a state folder as Start does, for who is to end or remove
+// what uses it. It makes no folder, and leaves one that no store has filled as it is.
+func Lock(dir string) (release func(), err error) {
+	if dir, err = absDir(dir); err != nil {
+		return nil, err
+	}
+	create := 0
+	if IsState(dir) {
+		create = os.O_CREATE
+	}
+	l, err := takeLock(dir, create)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return func() { _ = l.release() }, nil
+}
+
+// IsState tells whether a folder is one that a store has filled.
+func IsState(dir string) bool {
+	for _, name := range []string{recordFile, databaseFile} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func takeLock(dir string, create int) (*folderLock, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|create, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("state folder lock: %w", err)
 	}

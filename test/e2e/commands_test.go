@@ -74,9 +74,9 @@ func (w *world) commands() map[string]command {
 			ts.Check(w.daemon.Wait())
 			w.daemon = nil
 		},
-		// down: the daemons end too; with ! it ends with an error.
-		"down": func(ts *testscript.TestScript, neg bool, _ []string) {
-			if err := ts.Exec("arca-network", append([]string{"down"}, w.flags()...)...); (err != nil) != neg {
+		// down [FLAG...]: the daemons end too; with ! it ends with an error.
+		"down": func(ts *testscript.TestScript, neg bool, args []string) {
+			if err := ts.Exec("arca-network", slices.Concat([]string{"down"}, w.flags(), args)...); (err != nil) != neg {
 				ts.Fatalf("unexpected outcome: %v", err)
 			}
 		},
