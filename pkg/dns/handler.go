@@ -64,7 +64,6 @@ type pending struct {
 	key     cacheKey
 	servers []netip.AddrPort
 	limit   int
-	limiter *limiter
 }
 
 // handle answers a message, appending to out, or returns what is to be asked of
@@ -121,18 +120,17 @@ func (h *handler) others(q *query, out []byte, e *endpoint, by *network, limit i
 	case len(u.servers) == 0 || q.flags&bitRD == 0:
 		h.metrics.count(outcomeFailed)
 		return q.status(out, dns.RcodeServerFailure), nil
-	case !e.limiter.forwarded.allow(int64(now.Sub(h.start)), h.forwarded), !e.limiter.begin():
+	case !e.limiter.forwarded.allow(int64(now.Sub(h.start)), h.forwarded):
 		h.metrics.count(outcomeLimited)
 		return nil, nil
 	}
 	select {
 	case h.asking <- struct{}{}:
 	default:
-		e.limiter.end()
 		h.metrics.count(outcomeFailed)
 		return q.status(out, dns.RcodeServerFailure), nil
 	}
-	p := &pending{query: *q, servers: u.servers, limit: limit, limiter: e.limiter, key: key}
+	p := &pending{query: *q, servers: u.servers, limit: limit, key: key}
 	p.key.question = wireName(strings.Clone(string(key.question)))
 	p.query.question = append([]byte(nil), q.question...)
 	return nil, p
@@ -140,7 +138,7 @@ func (h *handler) others(q *query, out []byte, e *endpoint, by *network, limit i
 
 // finish asks others and appends the answer. It takes as long as they do.
 func (h *handler) finish(ctx context.Context, out []byte, p *pending) []byte {
-	defer h.done(p)
+	defer func() { <-h.asking }()
 	from := time.Now()
 	e, err := h.forward.ask(ctx, p.servers, p.key)
 	h.metrics.seconds.Observe(time.Since(from).Seconds())
@@ -150,10 +148,4 @@ func (h *handler) finish(ctx context.Context, out []byte, p *pending) []byte {
 	}
 	h.metrics.count(outcomeForwarded)
 	return e.reply(out, &p.query, p.limit, time.Now())
-}
-
-// done gives back what a pending query holds.
-func (h *handler) done(p *pending) {
-	<-h.asking
-	p.limiter.end()
 }
