@@ -8,7 +8,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // AttachmentSpec is what an attachment should be.
 //
 // +kubebuilder:validation:XValidation:rule="self.network == oldSelf.network",fieldPath=".network",message="is immutable: delete the attachment and make another"
-// +kubebuilder:validation:XValidation:rule="(has(self.node) ? self.node : ”) == (has(oldSelf.node) ? oldSelf.node : ”)",fieldPath=".node",message="is immutable: delete the attachment and make another"
+// +kubebuilder:validation:XValidation:rule=`(has(self.node) ? self.node : "") == (has(oldSelf.node) ? oldSelf.node : "")`,fieldPath=".node",message="is immutable: delete the attachment and make another"
 // +kubebuilder:validation:XValidation:rule="self.interface.type == oldSelf.interface.type",fieldPath=".interface.type",message="is immutable: delete the attachment and make another"
 // +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.size() < 2 || !isIP(self.addresses[0]) || !isIP(self.addresses[1]) || ip(self.addresses[0]).family() != ip(self.addresses[1]).family()",fieldPath=".addresses",message="at most one IPv4 and one IPv6 address are allowed"
 // +kubebuilder:validation:XValidation:rule="!has(self.ports) || self.ports.all(p, (has(p.hostPortEnd) && p.hostPortEnd < p.hostPort) || self.ports.exists_one(q, ((!has(p.protocol) ? 'tcp' : p.protocol) == (!has(q.protocol) ? 'tcp' : q.protocol)) && p.hostPort <= (has(q.hostPortEnd) ? q.hostPortEnd : q.hostPort) && q.hostPort <= (has(p.hostPortEnd) ? p.hostPortEnd : p.hostPort) && (!has(p.hostIP) || !has(q.hostIP) || p.hostIP == q.hostIP)))",fieldPath=".ports",message="no host port may be named twice for one protocol and hostIP"
