@@ -82,11 +82,8 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 }
 
 // newStack says which daemons there are, and makes this process the only one
-// that handles those of the run folder.
+// that handles those of the run folder. The options are valid.
 func newStack(o Options) (*Stack, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
 	p, err := newPrograms(&o)
 	if err != nil {
 		return nil, err
@@ -333,6 +330,9 @@ func Lock(runDir string) (release func(), err error) {
 
 // Stop ends the daemons that a process which is gone has left running.
 func Stop(ctx context.Context, o Options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
 	if _, err := os.Stat(o.RunDir); errors.Is(err, fs.ErrNotExist) {
 		return nil // they would have their pid files there
 	}
