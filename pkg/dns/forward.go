@@ -20,8 +20,9 @@ import (
 )
 
 // A server that has not answered within patience gets company by the next, or
-// is asked again where there is none; after giveUp the client gets SERVFAIL,
-// and after giveUpDown where all servers were down and one is only tried.
+// is asked again where there is none, and is probed, which may take as long
+// again; after giveUp the client gets SERVFAIL, and after giveUpDown where all
+// servers were down and one is only tried.
 const (
 	patience   = 700 * time.Millisecond
 	giveUp     = 3 * time.Second
@@ -79,15 +80,16 @@ type result struct {
 // exchange asks one server after the other until one has a good answer.
 func (f *forwarder) exchange(ctx context.Context, servers []netip.AddrPort, key cacheKey) (*dns.Msg, error) {
 	order, down := f.health.order(servers, f.now())
-	limit := giveUp
+	limit, doubtAfter := giveUp, patience
 	switch {
 	case len(order) == 0:
 		return nil, errDown
 	case down:
-		limit = giveUpDown
+		limit, doubtAfter = giveUpDown, 0
 	case len(order) == 1:
 		order = append(order, order[0]) // a packet may be lost
 	}
+	long := ctx // a probe is for others too
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	results := make(chan result, len(order))
@@ -98,12 +100,12 @@ func (f *forwarder) exchange(ctx context.Context, servers []netip.AddrPort, key 
 		running++
 		go func() {
 			from := f.now()
-			m, err := askServer(ctx, s, key)
-			switch now := f.now(); {
-			case err == nil:
-				f.health.answered(s)
-			case ctx.Err() == nil || now.Sub(from) >= patience:
-				f.health.failed(s, now)
+			doubt := time.AfterFunc(doubtAfter, func() { f.probe(long, s, from) })
+			m, err := f.askServer(ctx, s, key)
+			doubt.Stop()
+			if now := f.now(); err != nil && (ctx.Err() == nil || now.Sub(from) >= patience) {
+				f.health.failed(s, from, now)
+				go f.probe(long, s, from)
 			}
 			results <- result{s, m, err}
 		}()
@@ -146,13 +148,42 @@ func (f *forwarder) exchange(ctx context.Context, servers []netip.AddrPort, key 
 	return nil, err
 }
 
-// askServer asks by UDP, and by TCP what does not fit.
-func askServer(ctx context.Context, server netip.AddrPort, key cacheKey) (*dns.Msg, error) {
+// askServer asks by UDP, and by TCP what does not fit. Who says that it does not
+// has answered.
+func (f *forwarder) askServer(ctx context.Context, server netip.AddrPort, key cacheKey) (*dns.Msg, error) {
 	m, err := askBy(ctx, "udp", server, key)
-	if err == nil && m.Truncated {
+	if err != nil {
+		return nil, err
+	}
+	f.health.answered(server, f.now())
+	if m.Truncated {
 		return askBy(ctx, "tcp", server, key)
 	}
-	return m, err
+	return m, nil
+}
+
+// rootServers is the question of a probe: each server knows the answer, or says
+// at once that it gives none.
+const rootServers wireName = "\x00\x00\x02\x00\x01"
+
+// probe asks a server that has not answered what it was asked at a time, unless
+// it has answered something else since or is being probed.
+func (f *forwarder) probe(ctx context.Context, server netip.AddrPort, asked time.Time) {
+	if !f.health.doubt(server, asked) {
+		return
+	}
+	sent := f.now()
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := askBy(limited, "udp", server, cacheKey{question: rootServers})
+	outcome := probeAnswered
+	switch {
+	case ctx.Err() != nil:
+		outcome = probeGivenUp
+	case err != nil:
+		outcome = probeSilent
+	}
+	f.health.probed(server, sent, f.now(), outcome)
 }
 
 func askBy(ctx context.Context, transport string, server netip.AddrPort, key cacheKey) (*dns.Msg, error) {

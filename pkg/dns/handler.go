@@ -64,6 +64,7 @@ type pending struct {
 	key     cacheKey
 	servers []netip.AddrPort
 	limit   int
+	limiter *limiter
 }
 
 // handle answers a message, appending to out, or returns what is to be asked of
@@ -120,17 +121,18 @@ func (h *handler) others(q *query, out []byte, e *endpoint, by *network, limit i
 	case len(u.servers) == 0 || q.flags&bitRD == 0:
 		h.metrics.count(outcomeFailed)
 		return q.status(out, dns.RcodeServerFailure), nil
-	case !e.limiter.forwarded.allow(int64(now.Sub(h.start)), h.forwarded):
+	case !e.limiter.forwarded.allow(int64(now.Sub(h.start)), h.forwarded), !e.limiter.begin():
 		h.metrics.count(outcomeLimited)
 		return nil, nil
 	}
 	select {
 	case h.asking <- struct{}{}:
 	default:
+		e.limiter.end()
 		h.metrics.count(outcomeFailed)
 		return q.status(out, dns.RcodeServerFailure), nil
 	}
-	p := &pending{query: *q, servers: u.servers, limit: limit, key: key}
+	p := &pending{query: *q, servers: u.servers, limit: limit, limiter: e.limiter, key: key}
 	p.key.question = wireName(strings.Clone(string(key.question)))
 	p.query.question = append([]byte(nil), q.question...)
 	return nil, p
@@ -138,7 +140,7 @@ func (h *handler) others(q *query, out []byte, e *endpoint, by *network, limit i
 
 // finish asks others and appends the answer. It takes as long as they do.
 func (h *handler) finish(ctx context.Context, out []byte, p *pending) []byte {
-	defer func() { <-h.asking }()
+	defer h.done(p)
 	from := time.Now()
 	e, err := h.forward.ask(ctx, p.servers, p.key)
 	h.metrics.seconds.Observe(time.Since(from).Seconds())
@@ -148,4 +150,10 @@ func (h *handler) finish(ctx context.Context, out []byte, p *pending) []byte {
 	}
 	h.metrics.count(outcomeForwarded)
 	return e.reply(out, &p.query, p.limit, time.Now())
+}
+
+// done gives back what a pending query holds.
+func (h *handler) done(p *pending) {
+	<-h.asking
+	p.limiter.end()
 }

@@ -6,11 +6,27 @@ package dns
 import "sync/atomic"
 
 // limiter bounds how often something is let through: a rate, and a burst of
-// what was not used before. It lives as long as its endpoint, so there are as
-// many as endpoints.
+// what was not used before; and how many questions wait for others at a time. It
+// lives as long as its endpoint, so there are as many as endpoints.
 type limiter struct {
 	all, forwarded bucket
+	asking         atomic.Int32
 }
+
+// maxOutstanding bounds how many queries of one address wait for other servers,
+// an eighth of those of all: where these are slow, a rate alone bounds nothing.
+const maxOutstanding = maxAsking / 8
+
+// begin takes a place among those that wait; end gives it back.
+func (l *limiter) begin() bool {
+	if l.asking.Add(1) <= maxOutstanding {
+		return true
+	}
+	l.end()
+	return false
+}
+
+func (l *limiter) end() { l.asking.Add(-1) }
 
 // bucket keeps the time at which a steady flow would have arrived here (GCRA).
 type bucket struct{ next atomic.Int64 }

@@ -14,7 +14,7 @@ const (
 	outcomeForwarded                // others were asked
 	outcomeFailed                   // others do not answer, or too many are being asked
 	outcomeRefused                  // the client is nobody's, or its network has no name server
-	outcomeLimited                  // the client asks too often
+	outcomeLimited                  // the client asks too often, or too much at a time
 	outcomeMalformed
 	outcomes
 )

@@ -20,7 +20,8 @@ const ttl = 5
 
 // Network is what the server knows of a network.
 type Network struct {
-	// Name is unique and never asked for; DNSName is what people write.
+	// Name is unique and never asked for; DNSName is what people write. Where
+	// that is none in DNS, names are bare only.
 	Name, DNSName string
 	Subnets       []netip.Prefix
 	// Enabled: its endpoints are answered, and its names exist.
@@ -85,10 +86,7 @@ func (r *Records) Snapshot() *Snapshot { return r.current.Load() }
 func (r *Records) SetNetwork(n Network) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	zone, err := toWire(n.DNSName)
-	if err != nil {
-		n.Enabled = false // a name that nobody can ask for
-	}
+	zone := zoneOf(n.DNSName)
 	r.networks[n.Name] = n
 	s := *r.current.Load()
 	now := &network{Network: n, zone: zone}
@@ -173,7 +171,7 @@ func (r *Records) enter(s *Snapshot, name string, before, now Attachment) {
 			e.limiter = &limiter{}
 		}
 		if len(now.Names) > 0 {
-			e.pointer = pointer(now.Names[0], r.networks[now.Network].DNSName)
+			e.pointer = pointer(now.Names[0], zoneOf(r.networks[now.Network].DNSName))
 		}
 		s.endpoints = s.endpoints.with(addr, e)
 	}
@@ -299,12 +297,21 @@ func appendRecord(to []byte, kind uint16, data []byte) []byte {
 	return append(to, data...)
 }
 
+// zoneOf is a network's name on the wire; empty where nobody can ask for it.
+func zoneOf(dnsName string) wireName {
+	zone, err := toWire(dnsName)
+	if err != nil {
+		return ""
+	}
+	return zone
+}
+
 // pointer is the record that tells an address's name; nil where it has none
 // that can be written.
-func pointer(name, network string) []byte {
-	wire, err := toWire(name + "." + network)
-	if err != nil {
+func pointer(name string, zone wireName) []byte {
+	wire, err := toWire(name)
+	if err != nil || len(wire)+len(zone) >= maxName {
 		return nil
 	}
-	return appendRecord(nil, dns.TypePTR, append([]byte(wire), 0))
+	return appendRecord(nil, dns.TypePTR, append([]byte(wire+zone), 0))
 }

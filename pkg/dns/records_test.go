@@ -4,6 +4,7 @@
 package dns
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -81,7 +82,7 @@ func (h *handler) ask(t testing.TB, from, name string, kind uint16, change func(
 	var q query
 	out, p := h.handle(&q, nil, raw, netip.MustParseAddr(from), false, turns.Add(1))
 	if p != nil {
-		<-h.asking
+		h.done(p)
 		return nil, true
 	}
 	if out == nil {
@@ -194,6 +195,74 @@ func TestVisible(t *testing.T) {
 		if got := says(h.ask(t, c.from, c.name, c.kind, nil)); got != c.want {
 			t.Errorf("%s asks for %s %s: got %q, want %q", c.from, c.name, dns.TypeToString[c.kind], got, c.want)
 		}
+	}
+}
+
+// TestDotted: a name with dots takes nothing away of those above it but below
+// the network's own.
+func TestDotted(t *testing.T) {
+	r := sample()
+	r.SetAttachment(Attachment{Name: "w3", Network: "web", Names: []string{"api.example.com", "my.db-1", "a.b.web"}, Addresses: addrs("10.1.0.5")})
+	h := newHandler(t, r)
+	for _, c := range []struct {
+		from, name string
+		kind       uint16
+		want       string
+	}{
+		{"10.1.0.3", "api.example.com", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "api.example.com", dns.TypeAAAA, "NOERROR . SOA"},
+		{"10.1.0.3", "api.example.com.web", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "example.com.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "com.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "example.com", dns.TypeA, "forward"},
+		{"10.1.0.3", "www.example.com", dns.TypeA, "forward"},
+		{"10.1.0.3", "com", dns.TypeNS, "forward"},
+		// Another network's name is not hidden either.
+		{"10.1.0.3", "db-1", dns.TypeA, "forward"},
+		{"10.1.0.4", "db-1", dns.TypeA, "NOERROR 10.2.0.2"},
+		{"10.1.0.4", "my.db-1", dns.TypeA, "NOERROR 10.1.0.5"},
+		// A name that ends like the network is above others all the same.
+		{"10.1.0.3", "a.b.web", dns.TypeA, "NOERROR 10.1.0.5"},
+		{"10.1.0.3", "b.web", dns.TypeA, "NOERROR web. SOA"},
+		{"10.1.0.3", "c.web", dns.TypeA, "NXDOMAIN web. SOA"},
+		{"10.1.0.3", "web", dns.TypeA, "NOERROR web. SOA"},
+	} {
+		if got := says(h.ask(t, c.from, c.name, c.kind, nil)); got != c.want {
+			t.Errorf("%s asks for %s %s: got %q, want %q", c.from, c.name, dns.TypeToString[c.kind], got, c.want)
+		}
+	}
+}
+
+// TestUnwritable: a network whose name nobody can ask for has bare names, and a
+// way out.
+func TestUnwritable(t *testing.T) {
+	for _, dnsName := range []string{strings.Repeat("0a", 32), "a..b", "", ".", strings.Repeat("a.", 127) + "b"} {
+		r := sample()
+		r.SetNetwork(net1("web", dnsName, "10.1.0.0/24", "fd00:1::/64"))
+		h := newHandler(t, r)
+		expect := func(from, name string, kind uint16, want string) {
+			t.Helper()
+			if got := says(h.ask(t, from, name, kind, nil)); got != want {
+				t.Errorf("network %q: %s asks for %s %s: got %q, want %q", dnsName, from, name, dns.TypeToString[kind], got, want)
+			}
+		}
+		expect("10.1.0.3", "web-1", dns.TypeA, "NOERROR 10.1.0.2")
+		expect("10.1.0.3", "web_2", dns.TypeAAAA, "NOERROR . SOA")
+		expect("10.2.0.4", "web-1", dns.TypeA, "NOERROR 10.1.0.2")
+		expect("10.1.0.4", "db-1.my_db.lan", dns.TypeA, "NOERROR 10.2.0.2")
+		// No name is below it.
+		expect("10.1.0.3", "web-1.web", dns.TypeA, "forward")
+		expect("10.1.0.3", "a.b", dns.TypeA, "forward")
+		expect("10.1.0.3", "example.com", dns.TypeA, "forward")
+		expect("10.1.0.3", ".", dns.TypeNS, "forward")
+		// An address has the bare name.
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR web-1.")
+		expect("10.1.0.3", "9.0.1.10.in-addr.arpa", dns.TypePTR, "NXDOMAIN . SOA")
+		r.SetAttachment(Attachment{Name: "w1", Network: "web", Names: []string{"renamed"}, Addresses: addrs("10.1.0.2")})
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR renamed.")
+		r.SetNetwork(net1("web", "web", "10.1.0.0/24"))
+		expect("10.1.0.3", "2.0.1.10.in-addr.arpa", dns.TypePTR, "NOERROR renamed.web.")
+		expect("10.1.0.3", "renamed.web", dns.TypeA, "NOERROR 10.1.0.2")
 	}
 }
 
@@ -367,6 +436,58 @@ func TestLimited(t *testing.T) {
 	}
 }
 
+// TestOutstanding: one client has so many questions asked of others at a time,
+// and leaves room for another's.
+func TestOutstanding(t *testing.T) {
+	h := newHandler(t, sample())
+	var waiting []*pending
+	asks := func(from string, stream bool) (answer []byte, waits bool) {
+		raw, err := new(dns.Msg).SetQuestion(fmt.Sprintf("x%d.example.com.", len(waiting)), dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var q query
+		out, p := h.handle(&q, nil, raw, netip.MustParseAddr(from), stream, 0)
+		if p != nil {
+			waiting = append(waiting, p)
+		}
+		return out, p != nil
+	}
+	for i := range 2 * maxAsking {
+		if answer, waits := asks("10.1.0.2", i%2 == 0); waits != (i < maxOutstanding) || answer != nil {
+			t.Fatalf("question %d: answered %v, asked of others %v", i, answer, waits)
+		}
+	}
+	if _, waits := asks("10.1.0.3", false); !waits {
+		t.Error("another client's question is not asked of others")
+	}
+	if m, _ := h.ask(t, "10.1.0.2", "web_2", dns.TypeA, nil); m == nil {
+		t.Error("its question for a name of ours is not answered")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.finish(ctx, nil, waiting[0])
+	if _, waits := asks("10.1.0.2", false); !waits {
+		t.Error("after one was answered no other is asked")
+	}
+	if _, waits := asks("10.1.0.2", false); waits {
+		t.Error("after one was answered two others are asked")
+	}
+	// Where there is no room for anybody, it takes none from the client either.
+	for len(h.asking) < maxAsking {
+		h.asking <- struct{}{}
+	}
+	for range 2 * maxOutstanding {
+		if answer, waits := asks("10.1.0.4", false); answer == nil || waits {
+			t.Fatal("with all asking, a question did not fail")
+		}
+	}
+	<-h.asking
+	if _, waits := asks("10.1.0.4", false); !waits {
+		t.Error("questions that were not asked count")
+	}
+}
+
 // FuzzHandle: whatever comes, there is no panic, and an answer is one to the
 // question.
 func FuzzHandle(f *testing.F) {
@@ -385,7 +506,7 @@ func FuzzHandle(f *testing.F) {
 		var q query
 		out, p := h.handle(&q, nil, raw, from, false, 0)
 		if p != nil {
-			<-h.asking
+			h.done(p)
 			if string(p.query.question) != string(raw[headerLen:headerLen+len(p.query.question)]) {
 				t.Error("another question is forwarded")
 			}

@@ -191,7 +191,7 @@ func (s *site) expect(from, name string, kind uint16, want string) {
 }
 
 // outside is a name server of the outside, which can be told to be silent, slow
-// or brief.
+// or brief. It is silent for names below dead.example.com whatever it is told.
 type outside struct {
 	asked  atomic.Int64
 	silent atomic.Bool
@@ -204,18 +204,21 @@ func (s *site) serve(address string) *outside {
 	o := &outside{}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, r *dns.Msg) {
 		o.asked.Add(1)
-		if o.silent.Load() {
+		name := strings.ToLower(r.Question[0].Name)
+		if o.silent.Load() || strings.HasSuffix(name, ".dead.example.com.") {
 			return
 		}
 		o.hold.RLock()
 		defer o.hold.RUnlock()
 		m := new(dns.Msg).SetReply(r)
 		_, udp := w.RemoteAddr().(*net.UDPAddr)
-		name := strings.ToLower(r.Question[0].Name)
 		soa := &dns.SOA{Hdr: dns.RR_Header{Name: "example.com.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 60}, Ns: "ns.example.com.", Mbox: "x.example.com.", Minttl: 60}
 		switch {
-		case name == "big.example.com." && udp:
+		case (name == "big.example.com." || strings.HasSuffix(name, ".cut.example.com.")) && udp:
 			m.Truncated = true
+		case strings.HasSuffix(name, ".cut.example.com."):
+			_ = w.Close()
+			return
 		case name == "refused.example.com.":
 			m.Rcode = dns.RcodeRefused
 		case strings.HasPrefix(name, "no.") || !strings.HasSuffix(name, "example.com."):
@@ -399,6 +402,180 @@ func TestServersFail(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestNamesFail: servers that are silent for some names, or break off, are asked
+// for all others.
+func TestNamesFail(t *testing.T) {
+	for _, servers := range [][]string{{"192.0.2.53"}, {"192.0.2.53", "192.0.2.54"}} {
+		t.Run(fmt.Sprint(len(servers)), func(t *testing.T) {
+			s := newSite(t, nil)
+			for _, a := range servers {
+				s.serve(a)
+			}
+			s.hostServers(servers...)
+			s.eventually("the servers are known", func() error {
+				if n := len(s.handler.host.Load().servers); n != len(servers) {
+					return fmt.Errorf("%d servers", n)
+				}
+				return nil
+			})
+			dig := func(name string, kind uint16, want int) {
+				m, err := s.dig("udp", "10.1.0.3", name, kind)
+				if err != nil || m.Rcode != want {
+					t.Errorf("%s: got %v, %v, want %s", name, m, err, dns.RcodeToString[want])
+				}
+			}
+			for i, zone := range []string{"cut", "dead"} {
+				var wg sync.WaitGroup
+				for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+					wg.Go(func() { dig(fmt.Sprintf("a%d.%s.example.com", i, zone), kind, dns.RcodeServerFailure) })
+				}
+				wg.Wait()
+				dig(fmt.Sprintf("b%d.example.com", i), dns.TypeA, dns.RcodeSuccess)
+			}
+		})
+	}
+}
+
+// TestSilent: a server that is silent altogether is down when a question has
+// failed, not later, and is hardly asked more for all the questions that wait.
+func TestSilent(t *testing.T) {
+	s := newSite(t, nil)
+	o := s.serve("192.0.2.53")
+	o.silent.Store(true)
+	servers := s.handler.host.Load().servers
+	ask := func(i int) error {
+		_, err := s.handler.forward.exchange(t.Context(), servers, cacheKey{question: wireName(fmt.Sprintf("\x03%03d\x00\x00\x01\x00\x01", i))})
+		return err
+	}
+	const questions = 50
+	var wg sync.WaitGroup
+	for i := range questions {
+		wg.Go(func() {
+			if err := ask(i); err == nil || err == errDown {
+				t.Errorf("question %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := ask(questions); err != errDown {
+		t.Errorf("after questions have failed: %v", err)
+	}
+	if n := o.asked.Load(); n > 2*questions+5 {
+		t.Errorf("it was asked %d times for %d questions", n, questions)
+	}
+	s.eventually("the server is tried", func() error {
+		if err := ask(questions); err == errDown {
+			return err
+		}
+		return nil
+	})
+	if err := ask(questions); err != errDown {
+		t.Errorf("after it was tried: %v", err)
+	}
+	// The question that tries it may be one that it is silent for.
+	o.silent.Store(false)
+	s.eventually("the server is tried again", func() error {
+		_, err := s.handler.forward.exchange(t.Context(), servers, cacheKey{question: "\x01a\x04dead\x07example\x03com\x00\x00\x01\x00\x01"})
+		if err == errDown {
+			return err
+		}
+		return nil
+	})
+	s.expect("10.1.0.3", "www.example.com", dns.TypeA, "NOERROR 192.0.2.53")
+}
+
+// TestHealth: what condemns a server, and what does not.
+func TestHealth(t *testing.T) {
+	start := time.Now()
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	a, b := netip.MustParseAddrPort("192.0.2.53:53"), netip.MustParseAddrPort("192.0.2.54:53")
+	for what, c := range map[string]struct {
+		told func(*health)
+		want string // the order at second 10
+	}{
+		"nothing":          {func(*health) {}, "[a b]"},
+		"a question fails": {func(h *health) { h.failed(a, at(1), at(4)) }, "[b a]"},
+		"many do": {func(h *health) {
+			for i := range 5 {
+				h.failed(a, at(i), at(i+3))
+			}
+		}, "[b a]"},
+		"a probe does": {func(h *health) { h.probed(a, at(1), at(2), probeSilent) }, "[a b]"},
+		"both do": {func(h *health) {
+			h.probed(a, at(7), at(8), probeSilent)
+			h.failed(a, at(6), at(10))
+		}, "[b]"},
+		"the probe later": {func(h *health) {
+			h.failed(a, at(6), at(8))
+			h.probed(a, at(7), at(10), probeSilent)
+		}, "[b]"},
+		"both do, and time passes": {func(h *health) {
+			h.probed(a, at(2), at(3), probeSilent)
+			h.failed(a, at(1), at(4))
+		}, "[b a]"},
+		"another question was answered": {func(h *health) {
+			h.answered(a, at(3))
+			h.failed(a, at(2), at(5))
+			h.probed(a, at(2), at(5), probeSilent)
+		}, "[a b]"},
+		"a probe was": {func(h *health) {
+			h.probed(a, at(2), at(3), probeAnswered)
+			h.failed(a, at(1), at(4))
+		}, "[b a]"},
+		"a probe was, after another": {func(h *health) {
+			h.failed(a, at(6), at(9))
+			h.probed(a, at(6), at(9), probeSilent)
+			h.probed(a, at(9), at(10), probeAnswered)
+		}, "[b a]"},
+		"a question was, after both": {func(h *health) {
+			h.failed(a, at(6), at(9))
+			h.probed(a, at(6), at(9), probeSilent)
+			h.answered(a, at(10))
+		}, "[a b]"},
+		"a probe was given up": {func(h *health) {
+			h.failed(a, at(6), at(9))
+			h.probed(a, at(6), at(9), probeGivenUp)
+		}, "[b a]"},
+	} {
+		h, err := newHealth()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.told(h)
+		order, _ := h.order([]netip.AddrPort{a, b}, at(10))
+		if got := strings.NewReplacer(a.String(), "a", b.String(), "b").Replace(fmt.Sprint(order)); got != c.want {
+			t.Errorf("%s: got %s, want %s", what, got, c.want)
+		}
+	}
+	h, err := newHealth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !h.doubt(a, at(1)) || h.doubt(a, at(1)) || !h.doubt(b, at(1)) {
+		t.Error("not one probe at a time for each server")
+	}
+	h.probed(a, at(1), at(2), probeAnswered)
+	if h.doubt(a, at(1)) || !h.doubt(a, at(3)) {
+		t.Error("a server is to be probed for what was asked before its answer, or not for what was after it")
+	}
+	// Each trial doubles the time, and questions of before do not.
+	h.probed(a, at(3), at(4), probeSilent)
+	for range 10 {
+		h.failed(a, at(3), at(4))
+	}
+	for i, want := range []time.Duration{1, 2, 4, 8, 15, 15} {
+		if got := h.of(a).down; got != want*time.Second {
+			t.Errorf("after %d trials it is down for %v, want %v", i, got, want*time.Second)
+		}
+		now := at(100 * (i + 1))
+		if order, down := h.order([]netip.AddrPort{a}, now); !down || len(order) != 1 || !h.doubt(a, now) {
+			t.Errorf("trial %d: order %v, down %v", i, order, down)
+		}
+		h.probed(a, now, now, probeSilent)
+		h.failed(a, now, now)
+	}
 }
 
 // TestFlood: a client that floods does not keep another from being answered.

@@ -31,7 +31,7 @@ type endpoint struct {
 // network is one with its names.
 type network struct {
 	Network
-	zone wireName
+	zone wireName // empty: no name is below it
 	// upstreams are its own; nil: the host's.
 	upstreams *upstreams
 	names     cow[wireName, *addresses]
@@ -43,7 +43,8 @@ type subnet struct {
 }
 
 // addresses are what a name stands for, as records that follow the question.
-// Both empty: the name exists for the sake of those below it.
+// Both empty: the name exists for the sake of those below it, and only below
+// the network's own.
 type addresses struct {
 	a, aaaa []byte
 }
@@ -132,10 +133,13 @@ func (s *Snapshot) others(e *endpoint) []string {
 }
 
 // lookup finds a name of the network: bare, or below the network's name. Below
-// the network's name nobody else is asked: what is not there does not exist.
+// the network's name nobody else is asked: what is not there does not exist. A
+// bare name that is only above others is somebody else's: example.com stays what
+// it is where a container is called api.example.com.
 func (n *network) lookup(q *query) (v verdict, ours bool) {
-	if a, ok := n.names.get(q.name()); ok {
-		return a.verdict(q.qtype, -1), true
+	bare, above := n.names.get(q.name())
+	if above && !bare.empty() {
+		return bare.verdict(q.qtype, -1), true
 	}
 	for i := range q.labels {
 		if q.tail(i) != n.zone {
@@ -148,10 +152,15 @@ func (n *network) lookup(q *query) (v verdict, ours bool) {
 		if a, ok := n.names.get(q.head(i)); ok {
 			return a.verdict(q.qtype, at), true
 		}
+		if above {
+			return bare.verdict(q.qtype, at), true
+		}
 		return verdict{kind: denied, rcode: dns.RcodeNameError, soa: at}, true
 	}
 	return verdict{}, false
 }
+
+func (a *addresses) empty() bool { return len(a.a)+len(a.aaaa) == 0 }
 
 func (a *addresses) verdict(qtype uint16, soa int) verdict {
 	switch {
