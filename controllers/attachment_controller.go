@@ -120,9 +120,8 @@ func (r *AttachmentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 			if r.Policies.Left(req.Name) {
 				r.PolicyTrigger.Enqueue(allPolicies)
 			}
-			attachments, networks := r.Book.ReleaseAttachment(req.Name)
-			r.Trigger.Enqueue(attachments...)
-			r.Networks.Enqueue(networks...)
+			r.Book.ReleaseAttachment(req.Name)
+			r.wake()
 			r.fresh.forget(req.Name)
 			r.waiting.remove(req.Name)
 		}
@@ -168,45 +167,80 @@ func (r *AttachmentReconciler) sync(ctx context.Context, a *v1alpha1.Attachment)
 		refuse(r.Recorder, a, why)
 		return 0, nil
 	}
-	if r.Host != nil && r.Host.Mine(a) {
-		why, poll, err := r.Host.Publishable(r.Book.Unpublished(a, network))
-		if err != nil {
-			return 0, err
-		}
-		if why != nil {
-			refuse(r.Recorder, a, why)
-			if poll {
-				return publishRetry, nil
-			}
-			r.waiting.add(a.Name)
-			return 0, nil
-		}
+	network = network.AsInForce()
+	why, again, err := r.hostRefuses(a, network)
+	if err != nil {
+		return 0, err
 	}
-	grant, why := r.Book.AcquireAttachment(a, network)
-	if why != nil {
-		refuse(r.Recorder, a, why)
-		return 0, nil
+	var grant *attachmentEntry
+	if why == nil {
+		grant, why = r.Book.AcquireAttachment(a, network)
+		r.wake()
 	}
-	setCondition(a, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
+	if why == nil {
+		a.Status.InForce = nil
+		setCondition(a, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
+		return again, r.realize(ctx, a, network, grant)
+	}
+	refuse(r.Recorder, a, why)
+	held := r.Book.AttachmentInForce(a)
+	if held == nil {
+		return again, nil
+	}
+	a.Status.InForce = held.spec.DeepCopy()
+	now := a.AsInForce()
+	err = r.realize(ctx, now, network, held)
+	a.Status = now.Status
+	return again, err
+}
+
+// hostRefuses tells why this host cannot publish an attachment's ports, or nil, and
+// when to ask again where nothing tells that it can.
+func (r *AttachmentReconciler) hostRefuses(a *v1alpha1.Attachment, n *v1alpha1.Network) (*Refusal, time.Duration, error) {
+	if r.Host == nil || !r.Host.Mine(a) {
+		return nil, 0, nil
+	}
+	// Before asking, or a change of the host in between would be missed.
+	r.waiting.add(a.Name)
+	why, poll, err := r.Host.Publishable(r.Book.Unpublished(a, n))
+	if why == nil || poll {
+		r.waiting.remove(a.Name)
+	}
+	if why != nil && poll {
+		return why, publishRetry, err
+	}
+	return why, 0, err
+}
+
+// wake has those looked at that may have now what they waited for.
+func (r *AttachmentReconciler) wake() {
+	attachments, networks := r.Book.Woken()
+	r.Trigger.Enqueue(attachments...)
+	r.Networks.Enqueue(networks...)
+}
+
+// realize makes rows and port what an attachment was granted, and writes the outcome
+// to the status in memory.
+func (r *AttachmentReconciler) realize(ctx context.Context, a *v1alpha1.Attachment, network *v1alpha1.Network, grant *attachmentEntry) error {
 	grant.apply(a, network)
 	a.Status.PortName = portNameOf(a)
 
 	rows, err := topology.Attachment(a, network)
 	if err != nil {
-		return 0, reconcile.TerminalError(err)
+		return reconcile.TerminalError(err)
 	}
 	told := r.plug(ctx, a)
 	err = r.write(ctx, a, network, rows)
 	tell := <-told
 	if err != nil {
-		return 0, unprogrammed(a, err)
+		return unprogrammed(a, err)
 	}
 	setCondition(a, v1alpha1.ConditionProgrammed, metav1.ConditionTrue, v1alpha1.ReasonProgrammed, "")
 	if c := findCondition(a, v1alpha1.ConditionReady); c == nil || c.Reason == v1alpha1.ReasonNotAccepted ||
 		c.Reason == v1alpha1.ReasonNorthboundUnavailable {
 		setCondition(a, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPending, waitsForPort)
 	}
-	return 0, tell()
+	return tell()
 }
 
 // plug has this host's port made while the rows are written: neither needs the
@@ -253,7 +287,7 @@ func networkRefuses(n *v1alpha1.Network, a *v1alpha1.Attachment, found bool) *Re
 	case !found:
 		return &Refusal{v1alpha1.ReasonNetworkNotFound,
 			"spec.network: network " + a.Spec.Network + " does not exist; create it, or delete this attachment"}
-	case wasTrue(a, v1alpha1.ConditionAccepted):
+	case wasTrue(a, v1alpha1.ConditionAccepted) || a.Status.InForce != nil:
 		// It stays attached to a network that is being deleted, or that was
 		// refused a change: that is what the network waits for.
 		return nil

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -42,13 +43,14 @@ type Book struct {
 
 	networks map[string]*networkEntry
 	subnets  *ipam.PrefixSet
-	names    map[string]string // DNS name → network
+	names    map[string]string // DNS name, in lower case → network
 	refused  map[string]*v1alpha1.Network
 
 	attachments map[string]*attachmentEntry
 	interfaces  map[string]string // place of an interface → attachment
 	ports       map[hostPort][]portHolder
 	wantPorts   map[string]*v1alpha1.Attachment // refused ones with ports
+	woken       woken
 	// node is the host that attachments without one are on.
 	node string
 }
@@ -66,6 +68,7 @@ func NewBook(hostRoutes func() ([]netip.Prefix, error)) *Book {
 		interfaces:  map[string]string{},
 		ports:       map[hostPort][]portHolder{},
 		wantPorts:   map[string]*v1alpha1.Attachment{},
+		woken:       woken{attachments: map[string]bool{}, networks: map[string]bool{}},
 	}
 	return b
 }
@@ -86,20 +89,76 @@ func (b *Book) Load(ctx context.Context, c client.Reader) error {
 	if err := c.List(ctx, &attachments, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing attachments: %w", err)
 	}
-	byName := map[string]*v1alpha1.Network{}
-	for _, n := range byAge[v1alpha1.Network](networks.Items) {
-		byName[n.Name] = n
+	// Those first of which it is known what is in force: a change that was made
+	// meanwhile takes nothing from anybody.
+	for _, n := range decidedFirst[v1alpha1.Network](networks.Items) {
 		if len(n.Status.Subnets) > 0 {
 			b.restoreNetwork(n)
 		}
 	}
-	for _, a := range byAge[v1alpha1.Attachment](attachments.Items) {
-		if n := byName[a.Spec.Network]; n != nil && len(a.Status.Addresses) > 0 {
+	for _, a := range decidedFirst[v1alpha1.Attachment](attachments.Items) {
+		if len(a.Status.Addresses) > 0 {
 			b.restoreAttachment(a)
 		}
 	}
 	b.loaded = true
 	return nil
+}
+
+// decided tells that the status of an object says which spec is in force.
+func decided(o conditioned) bool {
+	switch o := o.(type) {
+	case *v1alpha1.Network:
+		return o.Status.InForce != nil || isTrue(o, v1alpha1.ConditionAccepted)
+	case *v1alpha1.Attachment:
+		return o.Status.InForce != nil || isTrue(o, v1alpha1.ConditionAccepted)
+	}
+	return false
+}
+
+// decidedFirst points to objects, those that are decided first, and of them and
+// of the others the oldest first.
+func decidedFirst[T any, P interface {
+	*T
+	conditioned
+}](items []T) []P {
+	out := byAge[T, P](items)
+	slices.SortStableFunc(out, func(x, y P) int {
+		switch a, b := decided(x), decided(y); {
+		case a == b:
+			return 0
+		case a:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// woken are objects that may have now what they waited for.
+type woken struct{ attachments, networks map[string]bool }
+
+// Woken names the attachments and networks that may have now what they waited
+// for: what was granted, changed or released since the last call has freed it.
+func (b *Book) Woken() (attachments, networks []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	attachments, networks = slices.Sorted(maps.Keys(b.woken.attachments)), slices.Sorted(maps.Keys(b.woken.networks))
+	clear(b.woken.attachments)
+	clear(b.woken.networks)
+	return attachments, networks
+}
+
+func (b *Book) wakeAttachments(names ...string) {
+	for _, name := range names {
+		b.woken.attachments[name] = true
+	}
+}
+
+func (b *Book) wakeNetworks(names ...string) {
+	for _, name := range names {
+		b.woken.networks[name] = true
+	}
 }
 
 // byAge points to objects, the oldest first.

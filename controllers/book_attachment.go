@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net"
@@ -33,6 +34,8 @@ type attachmentEntry struct {
 	node       string
 	ports      []publication
 	published  []v1alpha1.PublishedPort
+	// spec is what was granted. Nil: it was restored, and is not known.
+	spec *v1alpha1.AttachmentSpec
 }
 
 // apply writes what was granted to the status in memory.
@@ -68,17 +71,45 @@ func (b *Book) AcquireAttachment(a *v1alpha1.Attachment, n *v1alpha1.Network) (*
 	if e == nil || e.uid != string(n.UID) {
 		return nil, &Refusal{v1alpha1.ReasonNetworkNotAccepted, "spec.network: network " + n.Name + " has not been accepted yet"}
 	}
-	waiting := []*v1alpha1.Attachment{}
-	for _, w := range e.refused {
-		if w.Name != a.Name && older(w, a) < 0 {
-			waiting = append(waiting, w)
+	for _, w := range b.ahead(a, e) {
+		if of := b.networks[w.Spec.Network]; of != nil {
+			if _, why := b.acquireAttachment(w, of); why == nil {
+				b.wakeAttachments(w.Name)
+			}
 		}
 	}
-	slices.SortFunc(waiting, func(x, y *v1alpha1.Attachment) int { return older(x, y) })
-	for _, w := range waiting {
-		_, _ = b.acquireAttachment(w, e)
-	}
 	return b.acquireAttachment(a, e)
+}
+
+// ahead are the attachments that wait and are older than one, the oldest first:
+// those of its network, and those of any that want ports where it does.
+func (b *Book) ahead(a *v1alpha1.Attachment, e *networkEntry) (out []*v1alpha1.Attachment) {
+	waits := func(w *v1alpha1.Attachment) bool { return w.Name != a.Name && older(w, a) < 0 }
+	for _, w := range e.refused {
+		if waits(w) {
+			out = append(out, w)
+		}
+	}
+	if len(a.Spec.Ports) > 0 {
+		for name, w := range b.wantPorts {
+			if e.refused[name] == nil && waits(w) {
+				out = append(out, w)
+			}
+		}
+	}
+	slices.SortFunc(out, func(x, y *v1alpha1.Attachment) int { return older(x, y) })
+	return out
+}
+
+// AttachmentInForce is what an attachment holds while a change of it is refused,
+// with the spec that is in force; nil where there is none, or it is not known.
+func (b *Book) AttachmentInForce(a *v1alpha1.Attachment) *attachmentEntry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if held := b.attachments[a.Name]; held != nil && held.uid == string(a.UID) && held.spec != nil {
+		return held
+	}
+	return nil
 }
 
 func (b *Book) acquireAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachmentEntry, *Refusal) {
@@ -101,6 +132,7 @@ func (b *Book) acquireAttachment(a *v1alpha1.Attachment, e *networkEntry) (*atta
 	}
 	delete(e.refused, a.Name)
 	delete(b.wantPorts, a.Name)
+	grant.spec = a.Spec.DeepCopy()
 	return grant, nil
 }
 
@@ -147,6 +179,9 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 	grant.returns = returning(a, grant.addresses)
 	if old != nil {
 		b.unname(a.Name, old, e)
+		if !old.sameClaims(grant) {
+			b.wakeBehind(old, e)
+		}
 	}
 	for _, m := range grant.members {
 		e.members[m] = a.Name
@@ -159,6 +194,27 @@ func (b *Book) tryAttachment(a *v1alpha1.Attachment, e *networkEntry) (*attachme
 	b.attachments[a.Name] = grant
 	e.holders[a.Name] = grant
 	return grant, nil
+}
+
+// sameClaims tells that one holds what the other does.
+func (e *attachmentEntry) sameClaims(o *attachmentEntry) bool {
+	return slices.Equal(e.addresses, o.addresses) && slices.Equal(e.linkLocals, o.linkLocals) &&
+		bytes.Equal(e.mac, o.mac) && slices.Equal(e.members, o.members) && e.place == o.place && slices.Equal(e.ports, o.ports)
+}
+
+// wakeBehind wakes who may have waited for what an attachment held.
+func (b *Book) wakeBehind(held *attachmentEntry, e *networkEntry) {
+	b.wakeAttachments(b.alsoHold(held.linkLocals)...)
+	b.wakeAttachments(b.wantPlace(held.place, e)...)
+	if e != nil {
+		b.wakeAttachments(slices.Collect(maps.Keys(e.refused))...)
+	}
+	if len(held.ports) > 0 {
+		b.wakeAttachments(slices.Collect(maps.Keys(b.wantPorts))...)
+	}
+	if b.refused[held.network] != nil {
+		b.wakeNetworks(held.network)
+	}
 }
 
 // memberKeys are the names that are unique within a network.
@@ -205,7 +261,8 @@ func claimMAC(a *v1alpha1.Attachment, e *networkEntry, old *attachmentEntry) (ne
 
 // restoreAttachment enters what a status says, before anything is granted. An
 // address that somebody else has by then is granted anew later.
-func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
+func (b *Book) restoreAttachment(object *v1alpha1.Attachment) {
+	a := object.AsInForce()
 	e := b.networks[a.Spec.Network]
 	if e == nil || b.attachments[a.Name] != nil {
 		return
@@ -241,41 +298,29 @@ func (b *Book) restoreAttachment(a *v1alpha1.Attachment) {
 		b.interfaces[entry.place] = a.Name
 	}
 	b.restorePorts(a, e, entry)
+	if decided(object) {
+		entry.spec = a.Spec.DeepCopy()
+	}
 	b.attachments[a.Name] = entry
 	e.holders[a.Name] = entry
 }
 
-// ReleaseAttachment forgets an attachment that is gone and returns those that
-// may have waited for what it held, and its network where that has waited.
-func (b *Book) ReleaseAttachment(name string) (waiting, networks []string) {
+// ReleaseAttachment forgets an attachment that is gone.
+func (b *Book) ReleaseAttachment(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	delete(b.wantPorts, name)
 	entry := b.attachments[name]
 	if entry == nil {
 		for _, e := range b.networks {
 			delete(e.refused, name)
 		}
-		delete(b.wantPorts, name)
-		return nil, nil
+		return
 	}
-	e := b.networks[entry.network]
-	b.dropAttachment(name)
-	waiting = b.alsoHold(entry.linkLocals)
-	if e != nil {
+	if e := b.networks[entry.network]; e != nil {
 		delete(e.refused, name)
-		for w := range e.refused {
-			waiting = append(waiting, w)
-		}
 	}
-	waiting = append(waiting, b.wantPlace(entry.place, e)...)
-	delete(b.wantPorts, name)
-	if len(entry.ports) > 0 {
-		waiting = append(waiting, slices.Collect(maps.Keys(b.wantPorts))...)
-	}
-	if b.refused[entry.network] != nil {
-		networks = append(networks, entry.network)
-	}
-	return waiting, networks
+	b.dropAttachment(name)
 }
 
 // wantPlace names the refused attachments of other networks than one that would
@@ -305,6 +350,7 @@ func (b *Book) dropAttachment(name string) {
 	delete(b.attachments, name)
 	e := b.networks[entry.network]
 	b.unname(name, entry, e)
+	b.wakeBehind(entry, e)
 	if e == nil {
 		return
 	}

@@ -104,7 +104,9 @@ func TestReleasedInterfaceWakesOtherNetworks(t *testing.T) {
 	if _, why := b.AcquireAttachment(attachment("waits", "two", "c"), two); why == nil || why.Reason != v1alpha1.ReasonNameConflict {
 		t.Fatalf("got %v, want a conflict of interface names", why)
 	}
-	if waiting, _ := b.ReleaseAttachment("holds"); !slices.Equal(waiting, []string{"waits"}) {
+	b.Woken()
+	b.ReleaseAttachment("holds")
+	if waiting, _ := b.Woken(); !slices.Equal(waiting, []string{"waits"}) {
 		t.Errorf("woken: %v, want [waits]", waiting)
 	}
 	if _, why := b.AcquireAttachment(attachment("waits", "two", "c"), two); why != nil {

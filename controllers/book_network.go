@@ -6,8 +6,10 @@ package controllers
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -19,13 +21,12 @@ import (
 // networkEntry is what a network holds.
 type networkEntry struct {
 	uid     string
-	name    string            // DNS name
-	want    []v1alpha1.Subnet // what the pools were made from
+	name    string               // DNS name, in lower case; empty where it has none
+	spec    v1alpha1.NetworkSpec // what was granted
+	want    []v1alpha1.Subnet    // what the pools were made from
 	subnets []v1alpha1.SubnetStatus
 	pools   []*ipam.Pool
 	macs    *ipam.MACTable
-	// internal networks publish no ports.
-	internal bool
 
 	holders map[string]*attachmentEntry // by attachment
 	members map[string]string           // container id or name → attachment
@@ -53,9 +54,22 @@ func (b *Book) AcquireNetwork(n *v1alpha1.Network) ([]v1alpha1.SubnetStatus, *Re
 	}
 	slices.SortFunc(waiting, func(x, y *v1alpha1.Network) int { return older(x, y) })
 	for _, w := range waiting {
-		_, _ = b.acquireNetwork(w)
+		if _, why := b.acquireNetwork(w); why == nil {
+			b.wakeNetworks(w.Name)
+		}
 	}
 	return b.acquireNetwork(n)
+}
+
+// NetworkInForce is the spec in force of a network, whose present one is refused;
+// nil where there is none.
+func (b *Book) NetworkInForce(n *v1alpha1.Network) *v1alpha1.NetworkSpec {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.networks[n.Name]; e != nil && e.uid == string(n.UID) {
+		return e.spec.DeepCopy()
+	}
+	return nil
 }
 
 func (b *Book) acquireNetwork(n *v1alpha1.Network) ([]v1alpha1.SubnetStatus, *Refusal) {
@@ -70,21 +84,20 @@ func (b *Book) acquireNetwork(n *v1alpha1.Network) ([]v1alpha1.SubnetStatus, *Re
 		return nil, why
 	}
 	delete(b.refused, n.Name)
-	return b.networks[n.Name].subnets, nil
+	now := b.networks[n.Name]
+	n.Spec.DeepCopyInto(&now.spec)
+	return now.subnets, nil
 }
 
 func (b *Book) tryNetwork(n *v1alpha1.Network, e *networkEntry) *Refusal {
 	name := n.EffectiveDNSName()
-	if holder, taken := b.names[name]; taken && holder != n.Name {
+	if holder, taken := b.names[strings.ToLower(name)]; taken && holder != n.Name {
 		return &Refusal{v1alpha1.ReasonNameConflict, fmt.Sprintf(
 			"spec.dnsName: %q is the name of network %s; choose another", name, holder)}
 	}
 	want, why := b.wanted(n, e)
 	if why != nil {
 		return why
-	}
-	if e != nil {
-		e.internal = n.Spec.Internal
 	}
 	if e != nil && equality.Semantic.DeepEqual(e.want, want) {
 		b.rename(n.Name, e, name)
@@ -135,7 +148,6 @@ func (b *Book) overlap(network string, cidr netip.Prefix) *Refusal {
 func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Subnet, old *networkEntry) *Refusal {
 	e := &networkEntry{
 		uid:        string(n.UID),
-		internal:   n.Spec.Internal,
 		want:       slices.Clone(want),
 		macs:       ipam.NewMACTable(),
 		holders:    map[string]*attachmentEntry{},
@@ -152,7 +164,7 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 		if err != nil {
 			return &Refusal{v1alpha1.ReasonAddressNotUsable, "spec.subnets: " + err.Error()}
 		}
-		e.subnets = append(e.subnets, v1alpha1.SubnetStatus{CIDR: s.CIDR, Gateway: pool.Gateway().String()})
+		e.subnets = append(e.subnets, v1alpha1.SubnetStatus{CIDR: pool.CIDR().String(), Gateway: pool.Gateway().String()})
 		e.pools = append(e.pools, pool)
 	}
 	_ = e.macs.Claim(routerHolder, topology.RouterMAC(n.Name))
@@ -162,6 +174,7 @@ func (b *Book) enterNetwork(n *v1alpha1.Network, name string, want []v1alpha1.Su
 		for _, s := range old.subnets {
 			b.subnets.Remove(netip.MustParsePrefix(s.CIDR))
 		}
+		b.wakeNetworks(slices.Collect(maps.Keys(b.refused))...)
 		for holder, a := range e.holders {
 			for _, p := range a.addresses {
 				if pool := e.poolOf(p.Addr()); pool != nil {
@@ -187,12 +200,17 @@ func (e *networkEntry) poolOf(a netip.Addr) *ipam.Pool {
 	return nil
 }
 
+// rename gives a network a DNS name, or none.
 func (b *Book) rename(network string, e *networkEntry, name string) {
-	if b.names[e.name] == network {
+	name = strings.ToLower(name)
+	if e.name != name && b.names[e.name] == network {
 		delete(b.names, e.name)
+		b.wakeNetworks(slices.Collect(maps.Keys(b.refused))...)
 	}
 	e.name = name
-	b.names[name] = network
+	if name != "" {
+		b.names[name] = network
+	}
 }
 
 // wanted are the subnets that a spec asks for: those that it names, and for each
@@ -263,38 +281,46 @@ func globalID(n *v1alpha1.Network) (id [5]byte) {
 	return id
 }
 
-// restoreNetwork enters what a status says, before anything is granted.
-func (b *Book) restoreNetwork(n *v1alpha1.Network) {
-	want := asSpec(n.Status.Subnets)
-	for i, s := range n.Spec.Subnets {
-		// The spec says more (range, reserved) where it is what is in force.
-		if i < len(want) && s.CIDR == want[i].CIDR {
-			want[i] = s
-		}
-	}
-	for _, s := range want {
+// restoreNetwork enters what a status says, before anything is granted. Ranges
+// are held whatever the spec says now, and the name where nobody else has it.
+func (b *Book) restoreNetwork(object *v1alpha1.Network) {
+	n := object.AsInForce()
+	have := asSpec(n.Status.Subnets)
+	for _, s := range have {
 		cidr, err := netip.ParsePrefix(s.CIDR)
 		if err != nil || b.overlap(n.Name, cidr) != nil {
 			return // it will be decided anew
 		}
 	}
-	if _, taken := b.names[n.EffectiveDNSName()]; taken {
+	want := slices.Clone(have)
+	for i := range want {
+		for _, s := range n.Spec.Subnets {
+			// The spec says more (range, reserved) where it is what is in force.
+			if sameRanges(n.Status.Subnets[i:i+1], []v1alpha1.Subnet{s}) {
+				want[i] = s
+			}
+		}
+	}
+	name := n.EffectiveDNSName()
+	if _, taken := b.names[strings.ToLower(name)]; taken {
+		name = ""
+	}
+	if why := b.enterNetwork(n, name, want, nil); why != nil && b.enterNetwork(n, name, have, nil) != nil {
 		return
 	}
-	_ = b.enterNetwork(n, n.EffectiveDNSName(), want, nil)
+	e := b.networks[n.Name]
+	n.Spec.DeepCopyInto(&e.spec)
+	if !decided(object) {
+		e.spec.IPFamilies, e.spec.Subnets, e.spec.DNSName = nil, e.want, name
+	}
 }
 
-// ReleaseNetwork forgets a network that is gone and returns those that may
-// have waited for what it held.
-func (b *Book) ReleaseNetwork(name string) (waiting []string) {
+// ReleaseNetwork forgets a network that is gone.
+func (b *Book) ReleaseNetwork(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.refused, name)
 	b.dropNetwork(name)
-	for w := range b.refused {
-		waiting = append(waiting, w)
-	}
-	return waiting
 }
 
 func (b *Book) dropNetwork(name string) {
@@ -309,6 +335,7 @@ func (b *Book) dropNetwork(name string) {
 		delete(b.names, e.name)
 	}
 	delete(b.networks, name)
+	b.wakeNetworks(slices.Collect(maps.Keys(b.refused))...)
 }
 
 func newPool(s v1alpha1.Subnet) (*ipam.Pool, error) {
@@ -348,12 +375,26 @@ func asSpec(in []v1alpha1.SubnetStatus) []v1alpha1.Subnet {
 	return out
 }
 
-// sameRanges tells whether ranges and gateways stay what they are.
+// sameRanges tells whether ranges and gateways stay what they are, in whatever
+// order and form they are written.
 func sameRanges(have []v1alpha1.SubnetStatus, want []v1alpha1.Subnet) bool {
-	return slices.EqualFunc(have, want, func(h v1alpha1.SubnetStatus, w v1alpha1.Subnet) bool {
+	is := func(h v1alpha1.SubnetStatus, w v1alpha1.Subnet) bool {
 		pool, err := newPool(w)
-		return err == nil && pool.CIDR().String() == h.CIDR && pool.Gateway().String() == h.Gateway
-	})
+		if err != nil {
+			return false
+		}
+		cidr, err := netip.ParsePrefix(h.CIDR)
+		return err == nil && pool.CIDR() == cidr && pool.Gateway().String() == h.Gateway
+	}
+	if len(have) != len(want) {
+		return false
+	}
+	for _, h := range have {
+		if !slices.ContainsFunc(want, func(w v1alpha1.Subnet) bool { return is(h, w) }) {
+			return false
+		}
+	}
+	return true
 }
 
 func join(subnets []v1alpha1.SubnetStatus) string {

@@ -56,12 +56,12 @@ func (e *networkEntry) families() (has4, has6 bool) {
 }
 
 // claimPorts enters into a grant what an attachment publishes, unless somebody
-// else does. Of those that wait for one port the oldest gets it.
+// else does.
 func (b *Book) claimPorts(a *v1alpha1.Attachment, e *networkEntry, grant *attachmentEntry) *Refusal {
 	if len(a.Spec.Ports) == 0 {
 		return nil
 	}
-	if e.internal {
+	if e.spec.Internal {
 		return &Refusal{v1alpha1.ReasonPortsNotAllowed, fmt.Sprintf(
 			"spec.ports: network %s is internal: nothing outside reaches it; leave ports out", a.Spec.Network)}
 	}
@@ -69,11 +69,6 @@ func (b *Book) claimPorts(a *v1alpha1.Attachment, e *networkEntry, grant *attach
 	ports, why := publications(a.Spec.Ports, a.Spec.Network, has4, has6)
 	if why != nil {
 		return why
-	}
-	for _, w := range b.wantPorts {
-		if of := b.networks[w.Spec.Network]; of != nil && w.Name != a.Name && older(w, a) < 0 {
-			_, _ = b.acquireAttachment(w, of)
-		}
 	}
 	each(grant.node, ports, func(at hostPort, p publication) bool {
 		for _, h := range b.ports[at] {

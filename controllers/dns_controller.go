@@ -68,7 +68,7 @@ func (r *NameReconciler) network(ctx context.Context, req ctrl.Request) (ctrl.Re
 		return ctrl.Result{}, nil
 	}
 	// What is in force stays in force while a change is refused.
-	if !wasTrue(n, v1alpha1.ConditionAccepted) {
+	if n = n.AsInForce(); n.Status.InForce == nil && !wasTrue(n, v1alpha1.ConditionAccepted) {
 		return ctrl.Result{}, nil
 	}
 	r.Names.SetNetwork(namesOfNetwork(n))
@@ -85,7 +85,7 @@ func (r *NameReconciler) attachment(ctx context.Context, req ctrl.Request) (ctrl
 		r.Names.DeleteAttachment(req.Name)
 		return ctrl.Result{}, nil
 	}
-	if !wasTrue(a, v1alpha1.ConditionAccepted) {
+	if a = a.AsInForce(); a.Status.InForce == nil && !wasTrue(a, v1alpha1.ConditionAccepted) {
 		return ctrl.Result{}, nil
 	}
 	r.Names.SetAttachment(namesOfAttachment(a))

@@ -26,7 +26,8 @@ type freshObjects struct {
 // its port; 0 where there is something to be told at once.
 func (f *freshObjects) wait(before, now *v1alpha1.Attachment) time.Duration {
 	ready := findCondition(now, v1alpha1.ConditionReady)
-	if len(before.Status.Conditions) > 0 || ready == nil || ready.Reason != v1alpha1.ReasonPending {
+	if len(before.Status.Conditions) > 0 || ready == nil || ready.Reason != v1alpha1.ReasonPending ||
+		!isTrue(now, v1alpha1.ConditionProgrammed) {
 		return 0
 	}
 	f.mu.Lock()

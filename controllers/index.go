@@ -35,7 +35,7 @@ func addIndexes(ctx context.Context, i client.FieldIndexer) error {
 		return err
 	}
 	return i.IndexField(ctx, &v1alpha1.Attachment{}, attachmentsByNetns, func(o client.Object) []string {
-		if p := o.(*v1alpha1.Attachment).Spec.Interface.Netns; p != "" {
+		if p := o.(*v1alpha1.Attachment).AsInForce().Spec.Interface.Netns; p != "" {
 			return []string{p}
 		}
 		return nil

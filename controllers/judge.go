@@ -34,6 +34,7 @@ func Refuses(c client.Reader, hostRoutes func() ([]netip.Prefix, error), sockets
 				return false, err
 			}
 			if why = networkRefuses(n, o, err == nil); why == nil {
+				n = n.AsInForce()
 				if why, _, err = host.Publishable(book.Unpublished(o, n)); err != nil {
 					return false, err
 				}

@@ -82,7 +82,7 @@ func natState(networks []v1alpha1.Network, attachments []v1alpha1.Attachment, no
 	var s nat.State
 	internal := map[string]bool{}
 	for i := range networks {
-		n := &networks[i]
+		n := networks[i].AsInForce()
 		to := &s.Masqueraded
 		switch mode := n.EffectiveEgressMode(); {
 		case n.Spec.Internal:

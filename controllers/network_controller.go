@@ -82,7 +82,8 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	n := &v1alpha1.Network{}
 	if err := r.Client.Get(ctx, req.NamespacedName, n); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Trigger.Enqueue(r.Book.ReleaseNetwork(req.Name)...)
+			r.Book.ReleaseNetwork(req.Name)
+			r.wake()
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -112,13 +113,33 @@ func (r *NetworkReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 // rows have changed.
 func (r *NetworkReconciler) sync(ctx context.Context, n *v1alpha1.Network) (changed bool, err error) {
 	grant, refused := r.Book.AcquireNetwork(n)
-	if refused != nil {
-		refuse(r.Recorder, n, refused)
+	r.wake()
+	if refused == nil {
+		setCondition(n, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
+		n.Status.Subnets, n.Status.InForce = grant, nil
+		return r.realize(ctx, n)
+	}
+	refuse(r.Recorder, n, refused)
+	n.Status.InForce = r.Book.NetworkInForce(n)
+	if n.Status.InForce == nil {
 		return false, nil
 	}
-	setCondition(n, v1alpha1.ConditionAccepted, metav1.ConditionTrue, v1alpha1.ReasonAccepted, "")
-	n.Status.Subnets = grant
+	now := n.AsInForce()
+	changed, err = r.realize(ctx, now)
+	n.Status = now.Status
+	return changed, err
+}
 
+// wake has those looked at that may have now what they waited for.
+func (r *NetworkReconciler) wake() {
+	attachments, networks := r.Book.Woken()
+	r.Attachments.Enqueue(attachments...)
+	r.Trigger.Enqueue(networks...)
+}
+
+// realize makes the rows what a network was granted, writes the outcome to the status
+// in memory, and tells whether rows have changed.
+func (r *NetworkReconciler) realize(ctx context.Context, n *v1alpha1.Network) (changed bool, err error) {
 	rows, err := topology.Network(n)
 	if err != nil {
 		return false, reconcile.TerminalError(err)
@@ -148,6 +169,9 @@ func (r *NetworkReconciler) delete(ctx context.Context, n *v1alpha1.Network) err
 		return err
 	}
 	if len(list) > 0 {
+		if err := r.repair(ctx, n); err != nil {
+			return err
+		}
 		before := n.DeepCopy()
 		setCondition(n, v1alpha1.ConditionDeleting, metav1.ConditionTrue, v1alpha1.ReasonAttachmentsRemain,
 			"waits for its attachments to be deleted: "+enumerate(names(list), 5))
@@ -157,6 +181,26 @@ func (r *NetworkReconciler) delete(ctx context.Context, n *v1alpha1.Network) err
 		return err
 	}
 	return removeFinalizer(ctx, r.Client, n, v1alpha1.CentralFinalizer)
+}
+
+// repair keeps the rows of a network that waits for its attachments to go.
+func (r *NetworkReconciler) repair(ctx context.Context, n *v1alpha1.Network) error {
+	spec := r.Book.NetworkInForce(n)
+	if spec == nil || len(n.Status.Subnets) == 0 {
+		return nil
+	}
+	now := *n
+	now.Spec = *spec
+	rows, err := topology.Network(&now)
+	if err != nil {
+		return reconcile.TerminalError(err)
+	}
+	changed, err := r.Northbound.Update(ctx, topology.NetworkOwner(n), rows)
+	if err != nil || !changed {
+		return err
+	}
+	r.Policies.Enqueue(allPolicies)
+	return r.enqueueAttachments(ctx, n.Name)
 }
 
 // unprogrammed tells in the status that rows could not be written. An object

@@ -83,7 +83,7 @@ func policyNetworks(ctx context.Context, c client.Reader) ([]policy.Network, err
 		if len(list.Items[i].Status.Subnets) == 0 {
 			continue
 		}
-		n, err := policy.NetworkOf(&list.Items[i])
+		n, err := policy.NetworkOf(list.Items[i].AsInForce())
 		if err != nil {
 			return nil, err
 		}

@@ -92,8 +92,10 @@ func (r *PortReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil
 	}
 	before := a.DeepCopy()
-	state, err := r.Plug(ctx, a)
-	portErr := r.Tell(a, state, err)
+	now := a.AsInForce()
+	state, err := r.Plug(ctx, now)
+	portErr := r.Tell(now, state, err)
+	a.Status = now.Status
 	if err := updateStatus(ctx, r.Client, before, a); err != nil {
 		return settle(ctrl.Result{}, err)
 	}
@@ -109,7 +111,7 @@ func (r *PortReconciler) Mine(a *v1alpha1.Attachment) bool {
 // reconciler comes first, and what is in force stays in force while a change of
 // it is refused.
 func pluggable(a *v1alpha1.Attachment) bool {
-	return wasTrue(a, v1alpha1.ConditionProgrammed) && isTrue(a, v1alpha1.ConditionAccepted) &&
+	return wasTrue(a, v1alpha1.ConditionProgrammed) && decided(a) &&
 		controllerutil.ContainsFinalizer(a, v1alpha1.NodeFinalizer)
 }
 

@@ -61,7 +61,7 @@ func hasSubnets(e event.CreateEvent) bool {
 // attachmentsNetworkChanged lets pass what attachments take from their network.
 func attachmentsNetworkChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: updated(func(before, now *v1alpha1.Network) bool {
-		return waysDiffer(before, now) || before.EffectiveMTU() != now.EffectiveMTU() ||
+		return waysDiffer(before, now) || before.AsInForce().EffectiveMTU() != now.AsInForce().EffectiveMTU() ||
 			isTrue(before, v1alpha1.ConditionAccepted) != isTrue(now, v1alpha1.ConditionAccepted)
 	})}
 }
@@ -81,6 +81,7 @@ func natNetworkChanged() predicate.Predicate {
 
 // waysDiffer tells whether a network's ways out are others.
 func waysDiffer(before, now *v1alpha1.Network) bool {
+	before, now = before.AsInForce(), now.AsInForce()
 	return !slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
 		before.Spec.Internal != now.Spec.Internal || before.EffectiveEgressMode() != now.EffectiveEgressMode()
 }
@@ -89,7 +90,8 @@ func waysDiffer(before, now *v1alpha1.Network) bool {
 // routes.
 func uplinkNetworkChanged() predicate.Predicate {
 	return predicate.Funcs{CreateFunc: hasSubnets, UpdateFunc: updated(func(before, now *v1alpha1.Network) bool {
-		return !slices.Equal(before.Status.Subnets, now.Status.Subnets) || before.EffectiveMTU() != now.EffectiveMTU()
+		return !slices.Equal(before.Status.Subnets, now.Status.Subnets) ||
+			before.AsInForce().EffectiveMTU() != now.AsInForce().EffectiveMTU()
 	})}
 }
 

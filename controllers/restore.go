@@ -80,9 +80,9 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 	byName := map[string]*v1alpha1.Network{}
 	var wanted []ovnsync.Owned
 	for i := range networks.Items {
-		n := &networks.Items[i]
+		n := networks.Items[i].AsInForce()
 		byName[n.Name] = n
-		if rows, err := topology.Network(n); inForce(n, n.Status.ObservedGeneration) && err == nil {
+		if rows, err := topology.Network(n); (n.Status.InForce != nil || inForce(n, n.Status.ObservedGeneration)) && err == nil {
 			wanted = append(wanted, ovnsync.Owned{Owner: topology.NetworkOwner(n), Rows: rows})
 		}
 	}
@@ -90,9 +90,9 @@ func (r *restorer) restore(ctx context.Context) (int, error) {
 	done := len(wanted)
 	wanted = nil
 	for i := range attachments.Items {
-		a := &attachments.Items[i]
+		a := attachments.Items[i].AsInForce()
 		n := byName[a.Spec.Network]
-		if n == nil || !inForce(a, a.Status.ObservedGeneration) {
+		if n == nil || a.Status.InForce == nil && !inForce(a, a.Status.ObservedGeneration) {
 			continue
 		}
 		place := r.policies.Place(a, n)

@@ -38,7 +38,7 @@ func uplinkPort(networks []v1alpha1.Network) vnet.Port {
 		MTU:       v1alpha1.DefaultMTU,
 	}
 	for i := range networks {
-		n := &networks[i]
+		n := networks[i].AsInForce()
 		if len(n.Status.Subnets) > 0 {
 			p.MTU = max(p.MTU, n.EffectiveMTU())
 		}

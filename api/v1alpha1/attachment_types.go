@@ -3,7 +3,12 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // AttachmentSpec is what an attachment should be.
 //
@@ -302,6 +307,13 @@ type AttachmentStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Ports []PublishedPort `json:"ports,omitempty"`
+	// inForce is the spec that was accepted last, while a later one is refused:
+	// it stays in force. Empty where the spec itself is in force.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	InForce *AttachmentSpec `json:"inForce,omitempty"`
 }
 
 // Attachment connects a container to a network.
@@ -339,6 +351,21 @@ type AttachmentList struct {
 
 // GetConditions returns the attachment's conditions, to be changed in place.
 func (a *Attachment) GetConditions() *[]metav1.Condition { return &a.Status.Conditions }
+
+// AsInForce is the attachment with the spec that is in force: its own or, while that is
+// refused, the one that was accepted last, with its generation. Not to be written.
+func (a *Attachment) AsInForce() *Attachment {
+	if a.Status.InForce == nil {
+		return a
+	}
+	out := *a
+	out.Spec = *a.Status.InForce
+	if c := meta.FindStatusCondition(out.Status.Conditions, ConditionProgrammed); c != nil {
+		out.Generation = c.ObservedGeneration
+	}
+	out.Status.Conditions = slices.Clone(out.Status.Conditions)
+	return &out
+}
 
 // DefaultInterfaceName is the name of a Veth's inner end where none is given.
 const DefaultInterfaceName = "eth0"

@@ -3,7 +3,12 @@
 
 package v1alpha1
 
-import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // NetworkSpec is what a network should be.
 //
@@ -204,6 +209,13 @@ type NetworkStatus struct {
 	// +optional
 	// +listType=atomic
 	Subnets []SubnetStatus `json:"subnets,omitempty"`
+	// inForce is the spec that was accepted last, while a later one is refused:
+	// it stays in force. Empty where the spec itself is in force.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	InForce *NetworkSpec `json:"inForce,omitempty"`
 }
 
 // Network is a layer 2 segment with its own subnets and gateway.
@@ -239,6 +251,21 @@ type NetworkList struct {
 
 // GetConditions returns the network's conditions, to be changed in place.
 func (n *Network) GetConditions() *[]metav1.Condition { return &n.Status.Conditions }
+
+// AsInForce is the network with the spec that is in force: its own or, while that is
+// refused, the one that was accepted last, with its generation. Not to be written.
+func (n *Network) AsInForce() *Network {
+	if n.Status.InForce == nil {
+		return n
+	}
+	out := *n
+	out.Spec = *n.Status.InForce
+	if c := meta.FindStatusCondition(out.Status.Conditions, ConditionProgrammed); c != nil {
+		out.Generation = c.ObservedGeneration
+	}
+	out.Status.Conditions = slices.Clone(out.Status.Conditions)
+	return &out
+}
 
 // EffectiveDNSName is spec.dnsName or, where it is empty, the object's name.
 func (n *Network) EffectiveDNSName() string {
