@@ -55,6 +55,10 @@ func (e *echoes) expect(p *plan) {
 
 // committed learns the UUIDs of what a plan inserted.
 func (e *echoes) committed(p *plan, results []ovsdb.OperationResult) {
+	now, _ := e.session.global()
+	for uuid := range p.deleted {
+		e.session.spent.add(uuid, now)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range p.settled {
@@ -119,6 +123,10 @@ func (e *echoes) OnAdd(string, model.Model) {}
 // OnDelete reports a row of ours that somebody else has deleted.
 func (e *echoes) OnDelete(table string, m model.Model) {
 	row := existing{table: table, uuid: ovsdbconn.Column(m, "_uuid").String(), model: m}
+	if row.owner().UID != "" {
+		now, _ := e.session.global()
+		e.session.spent.add(row.uuid, now)
+	}
 	e.mu.Lock()
 	ours := e.removing[row.uuid]
 	delete(e.removing, row.uuid)

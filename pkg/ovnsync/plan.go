@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/ovn-kubernetes/libovsdb/model"
@@ -23,6 +25,7 @@ import (
 type plan struct {
 	view   *view
 	schema ovsdb.DatabaseSchema
+	spent  *spent
 	ops    []ovsdb.Operation
 	names  int
 	first  int // operation of the owner that is being planned
@@ -30,6 +33,10 @@ type plan struct {
 	pending map[string]inserted
 	// deleted holds the operations that delete rows, by UUID.
 	deleted map[string]int
+	// turn counts the owners, and joined holds whose turn put a value into a set last,
+	// by the set's UUID and the value.
+	turn   int
+	joined map[string]int
 	// settled and removed say what the database will hold, for telling our own
 	// changes from those of others.
 	settled []settled
@@ -53,8 +60,8 @@ type settled struct {
 	refs map[string]string // by column
 }
 
-func newPlan(v *view, schema ovsdb.DatabaseSchema) *plan {
-	return &plan{view: v, schema: schema, pending: map[string]inserted{}, deleted: map[string]int{}}
+func newPlan(s *session) *plan {
+	return &plan{view: s.view(), schema: s.Schema, spent: &s.spent, pending: map[string]inserted{}, deleted: map[string]int{}, joined: map[string]int{}}
 }
 
 // mark remembers where the plan stands; rollback returns there.
@@ -63,12 +70,14 @@ func (p *plan) mark() plan { return *p }
 func (p *plan) rollback(m plan) {
 	maps.DeleteFunc(p.pending, func(_ string, made inserted) bool { return made.op >= len(m.ops) })
 	maps.DeleteFunc(p.deleted, func(_ string, op int) bool { return op >= len(m.ops) })
+	maps.DeleteFunc(p.joined, func(_ string, turn int) bool { return turn > m.turn })
 	*p = m
 }
 
 // owner adds what makes rows the owner's only rows.
 func (p *plan) owner(owner Owner, rows []Row) error {
 	p.first = len(p.ops)
+	p.turn++
 	have := map[string]existing{}
 	var surplus []existing
 	for _, e := range p.view.owned(owner.UID) {
@@ -203,9 +212,9 @@ func (p *plan) newRow(owner Owner, table, id string) (self string, op ovsdb.Oper
 	op = ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, Row: ovsdb.Row{}}
 	self = uuid.NewSHA1(rowSpace, []byte(owner.UID+"\x00"+table+"\x00"+id)).String()
 	// It is taken by a row whose keys somebody has changed, or that goes in the same
-	// transaction. Then this one is a new row.
+	// transaction or has just gone. Then this one is a new row.
 	_, goes := p.deleted[self]
-	if goes || p.view.has(table, self) {
+	if goes || p.view.has(table, self) || p.spent.has(self) {
 		p.names++
 		self = fmt.Sprintf("row%d", p.names)
 		op.UUIDName = self
@@ -315,7 +324,15 @@ func (p *plan) join(m Member, self string, look bool) error {
 		if !found {
 			return &MissingParentError{Table: m.Table, ID: m.ID}
 		}
-		if (look || !isReference) && slices.Contains(e.set(m.Column), value) {
+		there := (look || !isReference) && slices.Contains(e.set(m.Column), value)
+		if key := e.uuid + "\x00" + value; !isReference {
+			p.joined[key] = p.turn
+			if i := slices.Index(p.removed, key); i >= 0 { // by another owner of this plan
+				p.removed = slices.Concat(p.removed[:i], p.removed[i+1:])
+				there = false
+			}
+		}
+		if there {
 			return nil
 		}
 		parent = e.uuid
@@ -335,9 +352,33 @@ func (p *plan) leave(m Member, self string) {
 		return
 	}
 	if !isReference {
+		if _, stays := p.joined[e.uuid+"\x00"+value]; stays || p.shared(m, self) {
+			return
+		}
 		p.removed = append(p.removed, e.uuid+"\x00"+value)
 	}
 	p.ops = append(p.ops, ovsdbconn.Mutate(m.Table, e.uuid, m.Column, ovsdb.MutateOperationDelete, ovsSet(value, isReference)))
+}
+
+// shared tells whether another row declares a member's value for the same set.
+// Only link-local addresses can be those of two endpoints at once, on networks of
+// their own; all other values have one row, and are not looked for.
+func (p *plan) shared(m Member, self string) bool {
+	if ip, err := netip.ParseAddr(m.Value); err != nil || !ip.IsLinkLocalUnicast() {
+		return false
+	}
+	for _, t := range p.view.tables {
+		for id, row := range p.view.cache.Table(t).RowsShallow() {
+			members := (existing{t, id, row}).ids()[KeyMembers]
+			if _, goes := p.deleted[id]; id == self || goes || !strings.Contains(members, m.Value) {
+				continue
+			}
+			if slices.Contains(decodeMembers(members), m) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // strays adds what takes values out of our address sets that no row declares.

@@ -44,6 +44,7 @@ type session struct {
 	*ovsdbconn.Conn
 	echo  *echoes
 	marks marks
+	spent spent
 	fresh bool // the database had no epoch: it is new
 }
 

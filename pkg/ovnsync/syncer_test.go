@@ -458,8 +458,130 @@ func (f *fixture) crash(t testing.TB, wipe bool) {
 	}
 }
 
-// TestRowsComeBackTheSame: a row that is lost, by hand or with its database, has its
-// UUID again, by which OVN knows it. One whose UUID is taken gets another.
+// TestSharedValue: a value that two rows declare stays in the set until both are gone,
+// one that moves from one owner to another stays, and one that is declared while
+// strays are taken out does, too.
+func TestSharedValue(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	set := []ovnsync.Row{{ID: "sel", Model: &nbdb.AddressSet{Name: "sel"}, Columns: []string{"name"}}}
+	must(t, true)(f.Update(ctx, network("shared"), set))
+	with := func(name string, values ...string) []ovnsync.Row {
+		rows := switchRow(name)
+		for _, v := range values {
+			rows[0].Members = append(rows[0].Members, ovnsync.Member{Table: nbdb.AddressSetTable, ID: "sel", Column: "addresses", Value: v})
+		}
+		return rows
+	}
+	holds := func(want string) {
+		t.Helper()
+		if got := f.tool(t, "ovn-nbctl", "get", "Address_Set", "sel", "addresses"); got != want {
+			t.Fatalf("addresses = %s, want %s", got, want)
+		}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), with("n1", "169.254.1.1", "169.254.1.10")))
+	must(t, true)(f.Update(ctx, network("n2"), with("n2", "169.254.1.1")))
+	must(t, true)(f.Update(ctx, network("n1"), with("n1", "169.254.1.10")))
+	holds(`["169.254.1.1", "169.254.1.10"]`)
+	must(t, true)(f.Delete(ctx, network("n1")))
+	holds(`["169.254.1.1"]`)
+	must(t, true)(f.Delete(ctx, network("n2")))
+	holds(`[]`)
+
+	// In one transaction, whoever comes first: while the first mark is under way the
+	// others queue up.
+	for i := range 20 {
+		value := fmt.Sprintf("169.254.2.%d", i+1)
+		from, to := fmt.Sprintf("from%d", i), fmt.Sprintf("to%d", i)
+		must(t, true)(f.Update(ctx, network(from), with(from, value)))
+		var g errgroup.Group
+		g.Go(func() error { _, err := f.Mark(ctx); return err })
+		g.Go(func() error { _, err := f.Delete(ctx, network(from)); return err })
+		g.Go(func() error { _, err := f.Update(ctx, network(to), with(to, value)); return err })
+		g.Go(func() error { _, err := f.Prune(ctx, func(ovnsync.Owner) bool { return true }); return err })
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		holds(`["` + value + `"]`)
+		must(t, true)(f.Delete(ctx, network(to)))
+		f.tool(t, "ovn-nbctl", "set", "Address_Set", "sel", `addresses=["`+value+`"]`)
+		must(t, true)(f.Update(ctx, network(from), with(from)))
+		g.Go(func() error { _, err := f.Mark(ctx); return err })
+		g.Go(func() error { _, err := f.Prune(ctx, func(ovnsync.Owner) bool { return true }); return err })
+		g.Go(func() error { _, err := f.Update(ctx, network(to), with(to, value)); return err })
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		holds(`["` + value + `"]`)
+		must(t, true)(f.Delete(ctx, network(to)))
+		must(t, true)(f.Delete(ctx, network(from)))
+	}
+}
+
+// TestMadeAgainWithinARound: what is deleted by hand, and what its owner gives up for
+// a moment, is made again in the southbound database as well, however late
+// ovn-northd looks.
+func TestMadeAgainWithinARound(t *testing.T) {
+	f, ctx := start(t), t.Context()
+	rows := func() []ovnsync.Row {
+		protocol := "tcp"
+		return append(switchRow("n1"), ovnsync.Row{
+			ID:      "lb",
+			Model:   &nbdb.LoadBalancer{Name: "lb", Protocol: &protocol, Vips: map[string]string{"10.9.9.9:80": "10.0.0.2:80"}},
+			Columns: []string{"name", "protocol", "vips"},
+			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: "network/n1", Column: "load_balancer"}},
+		})
+	}
+	settled := func() {
+		t.Helper()
+		mark, err := f.Mark(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		within, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		if err := mark.Wait(within); err != nil {
+			t.Fatal(err)
+		}
+		db := "--db=" + f.stack.Endpoints().SB
+		if out, err := ovnd.Tool(ctx, f.options, "ovn-sbctl", db, "--bare", "--columns=name", "list", "Load_Balancer"); err != nil || strings.TrimSpace(out) != "lb" {
+			t.Errorf("the southbound database has load balancers %q, %v", out, err)
+		}
+		if out, err := ovnd.Tool(ctx, f.options, "ovn-sbctl", db, "lflow-list", "n1"); err != nil || !strings.Contains(out, "10.9.9.9") {
+			t.Errorf("no flow of the load balancer, %v", err)
+		}
+	}
+	must(t, true)(f.Update(ctx, network("n1"), rows()))
+	settled()
+	var northd int
+	for _, c := range f.stack.Components() {
+		if c.Name == "ovn-northd" {
+			northd = c.PID
+		}
+	}
+	signal := func(s syscall.Signal) {
+		t.Helper()
+		if err := syscall.Kill(northd, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	defer signal(syscall.SIGCONT)
+	f.tool(t, "ovn-nbctl", "lb-del", "lb")
+	f.await(t, func(e ovnsync.Event) bool { return strings.HasSuffix(e.Reason, "was deleted") })
+	must(t, true)(f.Update(ctx, network("n1"), rows()))
+	signal(syscall.SIGCONT)
+	settled()
+
+	signal(syscall.SIGSTOP)
+	must(t, true)(f.Update(ctx, network("n1"), rows()[:1]))
+	must(t, true)(f.Update(ctx, network("n1"), rows()))
+	signal(syscall.SIGCONT)
+	settled()
+}
+
+// TestRowsComeBackTheSame: a row that is lost with its database, or was deleted a
+// while ago, has its UUID again, by which OVN knows it. One whose UUID is taken gets
+// another.
 func TestRowsComeBackTheSame(t *testing.T) {
 	f, ctx := start(t), t.Context()
 	uuids := func() string {
@@ -481,6 +603,15 @@ func TestRowsComeBackTheSame(t *testing.T) {
 		}
 		return len(gone) == 2
 	})
+	mark, err := f.Mark(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := mark.Wait(within); err != nil {
+		t.Fatal(err)
+	}
 	update()
 	if now := uuids(); now != was {
 		t.Errorf("after they were deleted by hand rows are %q, were %q", now, was)

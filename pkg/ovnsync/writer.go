@@ -94,12 +94,16 @@ func (s *Syncer) write(ctx context.Context) {
 		if s.unpaced(batch[0]) {
 			limit = maxRestore
 		}
+		if batch[0].strays {
+			limit = 1
+		}
 	drain:
 		for len(batch) < limit {
 			select {
 			case c := <-s.queue:
-				if owners[c.owner.UID] {
-					// A plan sees the database, not what it changes itself.
+				if owners[c.owner.UID] || c.strays {
+					// A plan sees the database, not what it changes itself: what another
+					// owner of the batch declares would be a stray.
 					later = append(later, c)
 					continue
 				}
@@ -153,7 +157,10 @@ func (s *Syncer) commit(ctx context.Context, batch []*change) *Mark {
 		}
 		return nil
 	}
-	p := newPlan(session.view(), session.Schema)
+	if now, found := session.global(); found {
+		session.spent.settle(now)
+	}
+	p := newPlan(session)
 	var planned []*change
 	for _, c := range batch {
 		mark := p.mark()

@@ -1,0 +1,49 @@
+// Copyright The Arca Network Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ovnsync
+
+import "sync"
+
+// spent remembers the UUIDs of rows that were deleted and whose deletion
+// ovn-northd has not taken in yet. A row that is deleted and made again under
+// its UUID within one of its rounds is lost to it: it goes by the deletion alone,
+// and has no flow for what the northbound database holds, until it computes
+// everything anew.
+type spent struct {
+	mu    sync.Mutex
+	until map[string]int // by UUID: the sb_cfg that says that it was taken in
+}
+
+// maxSpent bounds what is remembered while ovn-northd does not answer.
+const maxSpent = 1 << 16
+
+// add tells that a row was deleted. now is what the database says about marks
+// after that, so that the next mark comes after the deletion.
+func (s *spent) add(uuid string, now global) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil || len(s.until) >= maxSpent {
+		s.until = map[string]int{}
+	}
+	s.until[uuid] = now.nb + 1
+}
+
+// settle forgets what ovn-northd has taken in.
+func (s *spent) settle(now global) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for uuid, cfg := range s.until {
+		if now.sb >= cfg {
+			delete(s.until, uuid)
+		}
+	}
+}
+
+// has tells whether a row cannot be made under a UUID yet.
+func (s *spent) has(uuid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, found := s.until[uuid]
+	return found
+}
