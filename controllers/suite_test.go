@@ -118,7 +118,7 @@ func (w *world) run(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	o := w.reconcilers
-	o.Names = names
+	o.Names, o.Hold = names, w.stack
 	uplink := topology.UplinkAddresses()
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface, Addresses: uplink, PortGroup: vnet.LinkGroup, Log: log})
 	if err != nil {

@@ -56,8 +56,8 @@ func (e *echoes) expect(p *plan) {
 // committed learns the UUIDs of what a plan inserted.
 func (e *echoes) committed(p *plan, results []ovsdb.OperationResult) {
 	now, _ := e.session.global()
-	for uuid := range p.deleted {
-		e.session.spent.add(uuid, now)
+	for uuid, op := range p.deleted {
+		e.session.spent.add(p.ops[op].Table, uuid, now)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -125,7 +125,7 @@ func (e *echoes) OnDelete(table string, m model.Model) {
 	row := existing{table: table, uuid: ovsdbconn.Column(m, "_uuid").String(), model: m}
 	if row.owner().UID != "" {
 		now, _ := e.session.global()
-		e.session.spent.add(row.uuid, now)
+		e.session.spent.add(table, row.uuid, now)
 	}
 	e.mu.Lock()
 	ours := e.removing[row.uuid]

@@ -3,7 +3,11 @@
 
 package ovnsync
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
+)
 
 // spent remembers the UUIDs of rows that were deleted and whose deletion
 // ovn-northd has not taken in yet. A row that is deleted and made again under
@@ -15,12 +19,22 @@ type spent struct {
 	until map[string]int // by UUID: the sb_cfg that says that it was taken in
 }
 
+// byUUID are the tables of which that is so: ovn-northd follows their changes one by
+// one, and looks for each row by its UUID. Of all others it reads what there is when
+// one came or went; and they must stay the same, or it would find ports in the
+// southbound database of which one belongs to the switch that it knows and the other to
+// a router that it does not, and end itself (OVN 25.03, ovn_port_update_sbrec).
+var byUUID = map[string]bool{nbdb.LoadBalancerTable: true, nbdb.LoadBalancerGroupTable: true}
+
 // maxSpent bounds what is remembered while ovn-northd does not answer.
 const maxSpent = 1 << 16
 
 // add tells that a row was deleted. now is what the database says about marks
 // after that, so that the next mark comes after the deletion.
-func (s *spent) add(uuid string, now global) {
+func (s *spent) add(table, uuid string, now global) {
+	if !byUUID[table] {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.until == nil || len(s.until) >= maxSpent {
