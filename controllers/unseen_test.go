@@ -5,6 +5,7 @@ package controllers_test
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -57,18 +58,7 @@ func TestDeletedUnseen(t *testing.T) {
 		}()
 		fn()
 	}
-	flows := func() string {
-		t.Helper()
-		w.nb(t, "--wait=sb", "sync")
-		out, err := ovnd.Tool(t.Context(), w.options, "ovn-sbctl", "--db="+w.stack.Endpoints().SB, "lflow-list")
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Their order within a priority is that of UUIDs.
-		lines := strings.Split(datapathUUID.ReplaceAllString(out, ""), "\n")
-		slices.Sort(lines)
-		return strings.Join(lines, "\n")
-	}
+	flows := func() string { return w.flows(t) }
 	want := flows()
 	for _, table := range []string{
 		"Logical_Switch_Port", "Logical_Router_Port", "Logical_Router_Policy", "Logical_Router_Static_Route", "Gateway_Chassis", "ACL",
@@ -98,6 +88,56 @@ func TestDeletedUnseen(t *testing.T) {
 				await(t, w, c, "the flows are as they were", func(*v1alpha1.Attachment) bool { now = flows(); return now == want })
 			})
 		}
+	}
+}
+
+// flows lists the logical flows once ovn-northd has done what there is to do, or tells
+// that it does not.
+func (w *world) flows(t *testing.T) string {
+	t.Helper()
+	out, err := ovnd.Tool(t.Context(), w.options, "ovn-nbctl", "--db="+w.stack.Endpoints().NB, "--timeout=2", "--wait=sb", "sync")
+	if err == nil {
+		out, err = ovnd.Tool(t.Context(), w.options, "ovn-sbctl", "--db="+w.stack.Endpoints().SB, "--timeout=2", "lflow-list")
+	}
+	if err != nil {
+		return err.Error()
+	}
+	// Their order within a priority is that of UUIDs.
+	lines := strings.Split(datapathUUID.ReplaceAllString(out, ""), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// TestSouthboundRowsDeleted: what is deleted by hand in the southbound database comes
+// back, also where ovn-northd ends itself for it.
+func TestSouthboundRowsDeleted(t *testing.T) {
+	w := newWorld(t)
+	netns(t, "c")
+	await(t, w, w.network(t, "net", "10.1.0.0/24"), "ready", ready[*v1alpha1.Network])
+	c := await(t, w, w.attachment(t, "c", "net", nil), "ready", ready[*v1alpha1.Attachment])
+	sb := func(args ...string) string {
+		t.Helper()
+		out, err := ovnd.Tool(t.Context(), w.options, "ovn-sbctl", append([]string{"--db=" + w.stack.Endpoints().SB, "--timeout=10"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	want := w.flows(t)
+	for _, port := range strings.Fields(sb("--bare", "--columns=logical_port", "list", "Port_Binding")) {
+		t.Run(port, func(t *testing.T) {
+			sb("destroy", "Port_Binding", strings.TrimSpace(sb("--bare", "--columns=_uuid", "find", "Port_Binding", `logical_port="`+port+`"`)))
+			now := ""
+			await(t, w, c, "the flows are as they were", func(*v1alpha1.Attachment) bool { now = w.flows(t); return now == want })
+			await(t, w, c, "ready", ready[*v1alpha1.Attachment])
+		})
+	}
+	renewed, err := filepath.Glob(filepath.Join(w.options.Dir, "sb.db.corrupt-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(renewed) > 1 {
+		t.Errorf("the southbound database was put aside %d times for one row", len(renewed))
 	}
 }
 

@@ -39,6 +39,7 @@ type daemon struct {
 	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
+	renew    func(context.Context)       // what it reads, where it dies of that again and again
 	options  *Options
 	programs *programs
 	log      logr.Logger
@@ -214,7 +215,7 @@ const (
 
 // watch restarts the daemon whenever it dies, until ctx is done.
 func (d *daemon) watch(ctx context.Context, restarted func(string)) {
-	delay := time.Duration(0)
+	delay, short := time.Duration(0), 0
 	for {
 		d.mu.Lock()
 		p, since := d.proc, d.state.Since
@@ -226,8 +227,12 @@ func (d *daemon) watch(ctx context.Context, restarted func(string)) {
 		}
 		d.died(nil)
 		d.log.Info("Daemon died; starting it again", "daemon", d.name, "pid", p.pid)
+		short++
 		if time.Since(since) > lasting {
-			delay = 0
+			delay, short = 0, 0
+		}
+		if short == shortLives && d.renew != nil { // once: where that does not help, it is not that
+			d.renew(ctx)
 		}
 		for {
 			if !pause(ctx, delay) {

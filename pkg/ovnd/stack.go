@@ -98,7 +98,7 @@ func newStack(o Options) (*Stack, error) {
 		{name: "ovs-vswitchd", args: switchArgs(&o), sockets: []string{switchSocket},
 			exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + passive(&o, northdNB), "--ovnsb-db=" + passive(&o, northdSB)},
-			sockets: []string{northdNB, northdSB}, exit: []string{"exit"}},
+			sockets: []string{northdNB, northdSB}, exit: []string{"exit"}, renew: s.renewSouthbound},
 		{name: "ovn-controller", args: []string{EndpointsOf(o).OVS}, sockets: []string{controllerSB}, exit: []string{"exit"}, prepare: s.configure},
 	}
 	for _, d := range s.daemons {
