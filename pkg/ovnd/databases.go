@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
-	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -132,52 +131,4 @@ func putAside(file string) error {
 	}
 	_ = os.Remove(filepath.Join(filepath.Dir(file), "."+filepath.Base(file)+".~lock~"))
 	return os.Rename(file, file+time.Now().UTC().Format(".corrupt-20060102T150405.000Z"))
-}
-
-// configure sets what ovs-vswitchd and ovn-controller read at their start.
-// keepFlows is how long ovn-controller leaves flows that it finds in place; more are
-// other settings.
-func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Duration, more ...string) error {
-	datapath := "netdev"
-	if kernelDatapath() {
-		datapath = "system"
-	}
-	hostname, err := os.Hostname()
-	if err != nil {
-		return err
-	}
-	settings := []string{
-		"external_ids:system-id=" + o.SystemID,
-		"external_ids:hostname=" + hostname,
-		"external_ids:ovn-remote=" + passive(o, controllerSB),
-		"external_ids:ovn-encap-type=geneve",
-		"external_ids:ovn-encap-ip=" + o.EncapIP,
-		"external_ids:ovn-bridge=" + Bridge,
-		"external_ids:ovn-bridge-datapath-type=" + datapath,
-		// 80 instead of 418 ms for a port at 10,000 ports.
-		"external_ids:ovn-monitor-all=true",
-		// A local server that is busy with a large change must not be taken for dead.
-		"external_ids:ovn-remote-probe-interval=60000",
-		"external_ids:ovn-openflow-probe-interval=0",
-		// After a restart of ovn-controller alone, the flows that are there stay
-		// until the new ones are complete.
-		"external_ids:ovn-ofctrl-wait-before-clear=" + strconv.FormatInt(keepFlows.Milliseconds(), 10),
-	}
-	if datapath == "netdev" {
-		// Ten times the throughput between containers; read when ovs-vswitchd starts.
-		settings = append(settings, "other_config:userspace-tso-enable=true")
-	}
-	settings = append(settings, more...)
-	args := append([]string{"--no-wait", "--db=" + EndpointsOf(*o).OVS, "--", "init", "--", "set", "Open_vSwitch", "."}, settings...)
-	// The bridge is there when ovs-vswitchd says that it is ready, so that
-	// ovn-controller finds its socket at once instead of a second later.
-	args = append(args, "--", "--may-exist", "add-br", Bridge, "--", "set", "Bridge", Bridge, "fail_mode=secure", "datapath_type="+datapath)
-	_, err = p.run(ctx, "ovs-vsctl", args...)
-	return err
-}
-
-// kernelDatapath tells whether the kernel has the openvswitch module.
-func kernelDatapath() bool {
-	_, err := os.Stat("/sys/module/openvswitch")
-	return err == nil
 }
