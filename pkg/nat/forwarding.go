@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,15 +23,18 @@ import (
 // quiet: the table drops what would go from one quiet interface to another, so
 // that the host does not become a router for its neighbours. Where the host
 // forwards already (Docker, a router) nothing is changed and nothing is quiet.
+// A quiet interface stays so while it forwards, with or without an address: it
+// is we who told it to.
 //
 // Forwarding for one interface of IPv6 alone (force_forwarding) is in Linux
 // since 6.17. Before, it can only be switched on for all, which would also end
 // that router advertisements are accepted: interfaces that do so are told to go on.
 
-// hostLink is an interface with an address of the family.
+// hostLink is an interface with an address of the family, or a quiet one.
 type hostLink struct {
 	name     string
 	forwards bool
+	bare     bool   // it has no address now
 	acceptRA string // IPv6: 0, 1, or 2 for also when forwarding
 }
 
@@ -71,15 +75,22 @@ func decideForwarding(s switches, uplink string, was map[string]string) (quiet m
 		write = append(write, setting{conf(ip4, uplink, "route_localnet"), "1"})
 	}
 	if s.single && s.all {
-		return quiet, write // the host's own will, or it has become so since
+		// The host's own will, or it has become so since. What ends it ends all
+		// that we have switched as well: that is what the kernel makes of a 0 for all.
+		return quiet, write
+	}
+	if !s.single {
+		// What is made while all forward does so as well: an interface that
+		// is away for a moment, or not up yet, comes back forwarding.
+		maps.Copy(quiet, was)
 	}
 	for _, l := range s.links {
 		_, wasQuiet := was[nameKey(l.name)]
 		switch {
 		case l.forwards && wasQuiet:
 			quiet[nameKey(l.name)] = ""
-		case l.forwards:
-			// It did before us.
+		case l.forwards, l.bare:
+			// It did before us, or needs not.
 		case s.single:
 			quiet[nameKey(l.name)] = ""
 			write = append(write, setting{conf(s.family, l.name, s.key()), "1"})
@@ -99,6 +110,23 @@ func decideForwarding(s switches, uplink string, was map[string]string) (quiet m
 	return quiet, write
 }
 
+// giveBack tells what to write so that the quiet interfaces forward no more than
+// before us.
+func giveBack(s switches, was map[string]string) (write []setting) {
+	switch {
+	case len(was) == 0:
+	case !s.single:
+		return []setting{{conf(s.family, "all", "forwarding"), "0"}}
+	case s.all:
+		// The host has come to forward by its own will.
+	default:
+		for _, key := range slices.Sorted(maps.Keys(was)) {
+			write = append(write, setting{conf(s.family, keyName(key), s.key()), "0"})
+		}
+	}
+	return write
+}
+
 func linkExists(name string) (bool, error) {
 	_, err := netlink.LinkByName(name)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
@@ -110,8 +138,8 @@ func linkExists(name string) (bool, error) {
 	return true, nil
 }
 
-// observe reads the switches of a family.
-func observe(f *family, uplink string) (switches, error) {
+// observe reads the switches of a family. was are the quiet interfaces.
+func observe(f *family, uplink string, was map[string]string) (switches, error) {
 	s := switches{family: f, single: true}
 	if f == ip6 {
 		_, err := os.Stat(conf(ip6, "all", "force_forwarding"))
@@ -160,8 +188,14 @@ func observe(f *family, uplink string) (switches, error) {
 			with = append(with, name)
 		}
 	}
-	for _, name := range with {
-		l := hostLink{name: name}
+	addressed := len(with)
+	for _, key := range slices.Sorted(maps.Keys(was)) {
+		if name := keyName(key); !slices.Contains(with, name) {
+			with = append(with, name)
+		}
+	}
+	for i, name := range with {
+		l := hostLink{name: name, bare: i >= addressed}
 		on, err := readSetting(conf(f, name, s.key()))
 		if err == nil && f == ip6 {
 			l.acceptRA, err = readSetting(conf(ip6, name, "accept_ra"))
@@ -201,7 +235,7 @@ func readSetting(path string) (string, error) {
 func writeSettings(write []setting) error {
 	for _, s := range write {
 		if err := os.WriteFile(s.path, []byte(s.value), 0o644); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("switching forwarding on: %w", err)
+			return fmt.Errorf("switching forwarding: %w", err)
 		}
 	}
 	return nil
