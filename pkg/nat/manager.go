@@ -186,7 +186,8 @@ func (s State) has(f *family) bool {
 }
 
 // write commits a change. The generation tells whether somebody else did so
-// between our look and ours.
+// since our look, but not to which table: nothing is known then, so that word of
+// a change to ours, which may come only now, leads to another look.
 func (m *Manager) write(ch change, want table) error {
 	before, err := m.kernel.generation()
 	if err != nil {
@@ -200,10 +201,10 @@ func (m *Manager) write(ch change, want table) error {
 		return err
 	}
 	m.options.Log.V(1).Info("Wrote the nftables table", "rebuild", ch.rebuild, "added", size(ch.add), "removed", size(ch.del))
-	m.known, m.generation = &want, after
-	if after != before+1 {
+	if m.known = &want; before != m.generation || after != before+1 {
 		m.known = nil
 	}
+	m.generation = after
 	return nil
 }
 
