@@ -4,11 +4,18 @@
 package nat
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/vas-solutus/arca-network/internal/nettest"
 )
@@ -49,6 +56,19 @@ func TestDecideForwarding(t *testing.T) {
 		{name: "IPv6, all at once",
 			in:    switches{family: ip6, uplink: true, links: []hostLink{{name: "eth0", acceptRA: "1"}, {name: "eth1", acceptRA: "0"}}},
 			quiet: []string{"eth0", "eth1"}, writes: "eth0/accept_ra=2 all/forwarding=1"},
+		{name: "IPv6, all at once, and interfaces whose addresses have not come yet",
+			in: switches{family: ip6, defaultRA: "1", links: []hostLink{
+				{name: "eth0", bare: true, acceptRA: "1"}, {name: "eth1", bare: true, acceptRA: "2"},
+				{name: "docker0", bare: true, acceptRA: "0"}, {name: "eth2", bare: true, acceptRA: "1", forwards: true}}},
+			quiet: []string{"eth0", "eth1"}, writes: "default/accept_ra=2 eth0/accept_ra=2 all/forwarding=1"},
+		{name: "IPv6, all at once, and an interface that is a router's but could not forward",
+			in:    switches{family: ip6, links: []hostLink{{name: "eth0", acceptRA: "1", forwards: true}}},
+			quiet: []string{"eth0"}, writes: "all/forwarding=1"},
+		{name: "IPv6, all at once, switched off by somebody while an interface is away",
+			in: switches{family: ip6, links: []hostLink{{name: "eth1", acceptRA: "2"}}}, was: []string{"eth0"},
+			quiet: []string{"eth0", "eth1"}, writes: "all/forwarding=1"},
+		{name: "IPv6, all at once, by the host's own will",
+			in: switches{family: ip6, all: true, links: []hostLink{{name: "eth0", forwards: true, acceptRA: "2"}}}},
 		{name: "IPv6, all at once, done, and another interface came",
 			in:  switches{family: ip6, all: true, uplink: true, links: []hostLink{{name: "eth0", forwards: true}, {name: "docker0", forwards: true}}},
 			was: []string{"eth0"}, quiet: []string{"eth0"}},
@@ -237,6 +257,103 @@ func TestHostForwardsForAWhile(t *testing.T) {
 	both(t, func(t *testing.T, is6 bool) {
 		lan.Blocked("tcp", "", pick(is6, inet4, inet6), 7000)
 	})
+}
+
+// TestAdvertisementsAreStillAccepted: where IPv6 can only be switched for all, an
+// interface that has no address yet still learns it from router advertisements,
+// and so does one that comes later. It does not become one that forwards for others.
+func TestAdvertisementsAreStillAccepted(t *testing.T) {
+	l := newLab(t)
+	t.Cleanup(func() {
+		for _, key := range []string{"all/forwarding", "default/forwarding"} {
+			l.host.Sysctl("net/ipv6/conf/"+key, "0")
+		}
+		l.host.Sysctl("net/ipv6/conf/default/accept_ra", "1")
+	})
+	addrs, done := make(chan netlink.AddrUpdate, 100), make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	if err := netlink.AddrSubscribe(addrs, done); err != nil {
+		t.Fatal(err)
+	}
+	early := l.advertiser("early", "2001:db8:1::")
+	l.host.IP("link add port0 group " + fmt.Sprint(portGroup) + " type veth peer name port0p")
+	t.Cleanup(func() { l.host.IP("link del port0") })
+
+	s, err := observeAs(ip6, l.m.options, nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet, write := decideForwarding(s, "uplink0", nil)
+	if err := writeSettings(write); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"early0": true, "out0": true, "uplink0": false, "port0": false, "lo": false} {
+		if _, got := quiet[nameKey(name)]; got != want {
+			t.Errorf("%s is quiet: %v, want %v", name, got, want)
+		}
+	}
+	if got := sysctl(t, "ipv6/conf/all/forwarding") + sysctl(t, "ipv6/conf/uplink0/accept_ra") + sysctl(t, "ipv6/conf/port0/accept_ra"); got != "111" {
+		t.Errorf("forwarding for all, and whether uplink0 and port0 accept advertisements: %s, want 111", got)
+	}
+	late := l.advertiser("late", "2001:db8:2::")
+	for _, advertise := range []func() netip.Prefix{early, late} {
+		prefix := advertise()
+		again, limit := time.NewTicker(100*time.Millisecond), time.After(10*time.Second)
+		for found := false; !found; {
+			select {
+			case a := <-addrs:
+				addr, _ := netip.AddrFromSlice(a.LinkAddress.IP)
+				found = a.NewAddr && prefix.Contains(addr)
+			case <-again.C: // the link may not have been ready
+				advertise()
+			case <-limit:
+				t.Fatalf("no address of %s: advertisements are not accepted", prefix)
+			}
+		}
+		again.Stop()
+	}
+}
+
+// advertiser makes a router on a link of its own to the host, which has no
+// address there. What it returns sends a router advertisement of a /64.
+func (l *lab) advertiser(name, network string) func() netip.Prefix {
+	l.t.Helper()
+	ns := nettest.New(l.t, name)
+	ns.Sysctl("net/ipv6/conf/default/accept_dad", "0")
+	l.host.IP("link add " + name + "0 type veth peer name eth0 netns " + name)
+	l.t.Cleanup(func() { l.host.IP("link del " + name + "0") })
+	ns.IP("link set eth0 up")
+	l.host.IP("link set " + name + "0 up")
+	prefix := netip.PrefixFrom(netip.MustParseAddr(network), 64)
+	message := []byte{134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, // lifetime 1800 s
+		3, 4, 64, 0xc0, 0, 0, 14, 16, 0, 0, 7, 8, 0, 0, 0, 0} // on the link, to make addresses of
+	message = append(message, prefix.Addr().AsSlice()...)
+	return func() netip.Prefix {
+		l.t.Helper()
+		if err := ns.Do(func() error {
+			c, err := net.ListenPacket("ip6:ipv6-icmp", "::")
+			if err != nil {
+				return err
+			}
+			defer func() { _ = c.Close() }()
+			raw, err := c.(*net.IPConn).SyscallConn()
+			if err != nil {
+				return err
+			}
+			var optionErr error
+			err = raw.Control(func(fd uintptr) {
+				optionErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 255)
+			})
+			if err = errors.Join(err, optionErr); err != nil {
+				return err
+			}
+			_, err = c.WriteTo(message, &net.IPAddr{IP: net.IPv6linklocalallnodes, Zone: "eth0"})
+			return err
+		}); err != nil {
+			l.t.Fatal(err)
+		}
+		return prefix
+	}
 }
 
 // TestNothingIsSwitchedWithoutNeed: no network, no forwarding.

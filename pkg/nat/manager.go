@@ -154,7 +154,7 @@ func (m *Manager) plan(s State, want table) (change, []setting, error) {
 		if !s.has(f) {
 			continue
 		}
-		observed, err := observe(f, m.options.Uplink, was)
+		observed, err := observe(f, m.options, was)
 		if err != nil {
 			return change{}, nil, err
 		}
@@ -302,7 +302,7 @@ func (m *Manager) giveBack() error {
 		if len(was) == 0 {
 			continue
 		}
-		observed, err := observe(f, m.options.Uplink, was)
+		observed, err := observe(f, m.options, was)
 		if err != nil {
 			return err
 		}
