@@ -130,7 +130,8 @@ func (o *options) end(ctx context.Context, log logr.Logger, release func()) erro
 }
 
 // removeRules removes the nftables table once the uplink is gone: without
-// either, nothing of containers reaches the host.
+// either, nothing of containers reaches the host, which no longer forwards
+// where it did so for them alone.
 func removeRules(ctx context.Context) error {
 	rules, err := nat.New(nat.Options{Uplink: topology.UplinkInterface})
 	if err != nil {

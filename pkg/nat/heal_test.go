@@ -143,6 +143,29 @@ func TestEditsByHandArePutBack(t *testing.T) {
 	}
 }
 
+// TestEditBeforeOurWrite: what somebody changed just before a write of ours is
+// put back, though the kernel tells of it only afterwards.
+func TestEditBeforeOurWrite(t *testing.T) {
+	l := newLab(t)
+	s := natted(port(TCP, "0.0.0.0", 8080, web4, 80))
+	l.apply(s, true)
+	want := normal(t)
+	l.apply(natted(), true)
+	if l.m.outdated() {
+		t.Error("it does not know its own write")
+	}
+	nettest.Run(t, "nft", "flush set inet arca masqueraded4")
+	l.apply(s, true)
+	if l.m.outdated() { // asked when the kernel's word of the edit comes
+		if _, err := l.m.Apply(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := normal(t); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
 // TestConnectionsOutliveTheTable: the table is flushed, the manager is another,
 // and connections go on.
 func TestConnectionsOutliveTheTable(t *testing.T) {

@@ -149,15 +149,12 @@ func (m *Manager) plan(s State, want table) (change, []setting, error) {
 	}
 	var settings []setting
 	for _, f := range families {
-		was := m.quiet[f]
-		if m.quiet == nil && m.known != nil {
-			was = m.known.content[f.quiet]
-		}
+		was := m.quietOf(f, m.known)
 		want.content[f.quiet] = was
 		if !s.has(f) {
 			continue
 		}
-		observed, err := observe(f, m.options.Uplink)
+		observed, err := observe(f, m.options, was)
 		if err != nil {
 			return change{}, nil, err
 		}
@@ -166,6 +163,14 @@ func (m *Manager) plan(s State, want table) (change, []setting, error) {
 		settings = append(settings, write...)
 	}
 	return changeOf(m.known, want), settings, nil
+}
+
+// quietOf are the quiet interfaces of a family. have is the kernel's table, or nil.
+func (m *Manager) quietOf(f *family, have *table) map[string]string {
+	if m.quiet == nil && have != nil {
+		return have.content[f.quiet]
+	}
+	return m.quiet[f]
 }
 
 // has tells whether a state concerns a family.
@@ -181,7 +186,8 @@ func (s State) has(f *family) bool {
 }
 
 // write commits a change. The generation tells whether somebody else did so
-// between our look and ours.
+// since our look, but not to which table: nothing is known then, so that word of
+// a change to ours, which may come only now, leads to another look.
 func (m *Manager) write(ch change, want table) error {
 	before, err := m.kernel.generation()
 	if err != nil {
@@ -195,10 +201,10 @@ func (m *Manager) write(ch change, want table) error {
 		return err
 	}
 	m.options.Log.V(1).Info("Wrote the nftables table", "rebuild", ch.rebuild, "added", size(ch.add), "removed", size(ch.del))
-	m.known, m.generation = &want, after
-	if after != before+1 {
+	if m.known = &want; before != m.generation || after != before+1 {
 		m.known = nil
 	}
+	m.generation = after
 	return nil
 }
 
@@ -264,13 +270,45 @@ func (m *Manager) Check(ctx context.Context) error {
 	return nil
 }
 
-// Remove deletes the table. Tracked connections go on as they are.
+// Remove deletes the table. What kept the quiet interfaces from forwarding among
+// each other goes with it, so they no longer forward. Tracked connections go on
+// as they are.
 func (m *Manager) Remove(ctx context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known, m.applied, m.failure = nil, false, nil
-	if err := errors.Join(ctx.Err(), m.kernel.remove()); err != nil {
+	err := ctx.Err()
+	if err == nil {
+		err = m.giveBack()
+	}
+	if err == nil {
+		err = m.kernel.remove()
+	}
+	if err != nil {
 		return fmt.Errorf("removing nftables table %s: %w", TableName, err)
+	}
+	m.quiet = nil
+	return nil
+}
+
+// giveBack ends that the quiet interfaces forward.
+func (m *Manager) giveBack() error {
+	have, err := m.kernel.read()
+	if err != nil {
+		return err
+	}
+	for _, f := range families {
+		was := m.quietOf(f, have)
+		if len(was) == 0 {
+			continue
+		}
+		observed, err := observe(f, m.options, was)
+		if err != nil {
+			return err
+		}
+		if err := writeSettings(giveBack(observed, was)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

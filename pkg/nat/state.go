@@ -5,6 +5,7 @@ package nat
 
 import (
 	"net/netip"
+	"strings"
 )
 
 // State is what the table should do.
@@ -145,3 +146,6 @@ func nameKey(name string) string {
 	copy(b, name)
 	return string(b)
 }
+
+// keyName reads what nameKey made.
+func keyName(key string) string { return strings.TrimRight(key, "\x00") }

@@ -38,8 +38,10 @@ func dhcpOptions(n *v1alpha1.Network) (rows []ovnsync.Row) {
 			options["router"] = gateway.String()
 			options["lease_time"] = strconv.Itoa(n.EffectiveLease())
 			options["mtu"] = strconv.Itoa(n.EffectiveMTU())
-			// OVN takes texts in quotation marks.
-			options["domain_search_list"] = strconv.Quote(strings.Join(searchDomains(n), ","))
+			if domains := searchDomains(n); len(domains) > 0 {
+				// OVN takes texts in quotation marks.
+				options["domain_search_list"] = strconv.Quote(strings.Join(domains, ","))
+			}
 		} else {
 			column = dhcpColumn6
 			options["server_id"] = RouterMAC(n.Name).String()
@@ -55,13 +57,40 @@ func dhcpOptions(n *v1alpha1.Network) (rows []ovnsync.Row) {
 	return rows
 }
 
-// searchDomains are those of a network's endpoints: its own name first.
-func searchDomains(n *v1alpha1.Network) []string {
-	domains := []string{n.EffectiveDNSName()}
+// maxOption is how many bytes a DHCP option of IPv4 has, at most. OVN writes on
+// beyond it, which breaks the whole answer.
+const maxOption = 255
+
+// searchDomains are those of a network's endpoints: its own name first, where
+// that is one in DNS. Of what is too long for an option the first are told.
+func searchDomains(n *v1alpha1.Network) (domains []string) {
+	all := []string{n.EffectiveDNSName()}
 	if n.Spec.DNS != nil {
-		domains = append(domains, n.Spec.DNS.Search...)
+		all = append(all, n.Spec.DNS.Search...)
+	}
+	length := 0
+	for _, d := range all {
+		if !isDomain(d) {
+			continue
+		}
+		if length += len(d) + 2; length > maxOption { // a byte before each label, and the root's
+			break
+		}
+		domains = append(domains, d)
 	}
 	return domains
+}
+
+// isDomain tells whether a name can be asked for, as the name server sees it: its
+// labels have 1 to 63 bytes, all of it at most 253 (RFC 1035). The name of an
+// object may have a longer label, of which OVN would make what clients cannot read.
+func isDomain(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 {
+			return false
+		}
+	}
+	return len(name) <= 253
 }
 
 // routerAdvertisement tells endpoints to ask for their IPv6 address, and where
