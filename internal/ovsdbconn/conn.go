@@ -220,7 +220,7 @@ func (c *Conn) Echo(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	from := time.Now()
-	if _, err := c.Client.Transact(ctx, Nothing()); err != nil {
+	if _, err := Transact(ctx, c.Client, Nothing()); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrDisconnected, err)
 	}
 	return time.Since(from), nil
@@ -232,7 +232,52 @@ func (c *Conn) Alive() bool { return !c.dead.Load() && c.Client.Connected() }
 // Close ends the connection.
 func (c *Conn) Close() {
 	c.dead.Store(true)
-	c.Client.Close()
+	Close(c.Client)
+}
+
+// Transactor is the part of a client that writes.
+type Transactor interface {
+	Transact(context.Context, ...ovsdb.Operation) ([]ovsdb.OperationResult, error)
+}
+
+// Transact is the client's, and ends with ctx. The client writes without a deadline:
+// what is larger than the socket's buffer waits for a server that has been stopped.
+// After an error it may be committed yet.
+func Transact(ctx context.Context, c Transactor, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	type answer struct {
+		results []ovsdb.OperationResult
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		results, err := c.Transact(ctx, ops...)
+		done <- answer{results, err}
+	}()
+	select {
+	case a := <-done:
+		return a.results, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// closeTimeout is how long Close waits for a client.
+const closeTimeout = time.Second
+
+// Close ends a client's connection. It does not wait long for one that is writing to
+// a server that has been stopped: that ends when the server goes on or is killed.
+func Close(c client.Client) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.Close()
+	}()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
 }
 
 // Rows counts the rows of the cache.
@@ -250,7 +295,7 @@ func (c *Conn) Rows() int {
 func (c *Conn) Transact(ctx context.Context, ops []ovsdb.Operation) ([]ovsdb.OperationResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
-	results, err := c.Client.Transact(ctx, ops...)
+	results, err := Transact(ctx, c.Client, ops...)
 	if err != nil {
 		if errors.Is(err, client.ErrNotConnected) {
 			c.dead.Store(true)

@@ -72,7 +72,9 @@ func TestSettingsArePutBack(t *testing.T) {
 	kill(t, s, "ovsdb-server")
 	vsctl("set", "Open_vSwitch", ".", "external_ids:ovn-bridge=other")
 	back("after the server died")
-	nbctl := func(args ...string) { tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB, "--timeout=20"}, args...)...) }
+	nbctl := func(args ...string) {
+		tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB, "--timeout=20"}, args...)...)
+	}
 	nbctl("--wait=sb", "ls-add", "s", "--", "lsp-add", "s", "p")
 	vsctl("add-port", ovnd.Bridge, "p", "--", "set", "Interface", "p", "type=internal", "external_ids:iface-id=p")
 	nbctl("wait-until", "Logical_Switch_Port", "p", "up=true")

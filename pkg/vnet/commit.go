@@ -9,15 +9,13 @@ import (
 	"time"
 
 	libovsdb "github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 )
 
 // maxBatch callers share a transaction: with more, ovs-vswitchd and the other
 // readers wait longer for the first of them than the rest gains.
 const maxBatch = 200
-
-type transactor interface {
-	Transact(context.Context, ...libovsdb.Operation) ([]libovsdb.OperationResult, error)
-}
 
 // maxPace bounds the wait for ovs-vswitchd between two crowded transactions.
 const maxPace = 500 * time.Millisecond
@@ -29,7 +27,7 @@ const maxPace = 500 * time.Millisecond
 // more. A caller alone never waits, and a full batch has nothing to gain.
 type committer struct {
 	ctx     context.Context // that of the session
-	db      transactor
+	db      ovsdbconn.Transactor
 	clock   configClock
 	timeout time.Duration
 	queue   chan *commitRequest
@@ -54,7 +52,7 @@ type commitRequest struct {
 	done    chan struct{}
 }
 
-func newCommitter(ctx context.Context, db transactor, clock configClock, timeout time.Duration, sent func()) *committer {
+func newCommitter(ctx context.Context, db ovsdbconn.Transactor, clock configClock, timeout time.Duration, sent func()) *committer {
 	return &committer{ctx: ctx, db: db, clock: clock, timeout: timeout, queue: make(chan *commitRequest, 4*maxBatch), sent: sent}
 }
 
@@ -123,7 +121,7 @@ func (c *committer) send(batch []*commitRequest) []libovsdb.OperationResult {
 		ops = append(ops, c.clock.bump()...)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.timeout)
-	results, err := c.db.Transact(ctx, ops...)
+	results, err := ovsdbconn.Transact(ctx, c.db, ops...)
 	cancel()
 	c.sent()
 	if err != nil {

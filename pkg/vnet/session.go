@@ -118,7 +118,7 @@ func (s *session) end() { s.cancel() }
 
 func (s *session) close() {
 	s.end()
-	s.client.Close()
+	ovsdbconn.Close(s.client)
 	s.wg.Wait()
 }
 
@@ -158,7 +158,7 @@ func (s *session) probe() {
 func (s *session) echo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	if _, err := s.client.Transact(ctx, ovsdbconn.Nothing()); err != nil {
+	if _, err := ovsdbconn.Transact(ctx, s.client, ovsdbconn.Nothing()); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotConnected, err)
 	}
 	return nil
