@@ -119,11 +119,7 @@ func (s *Stack) connectNew(ctx context.Context, d *daemon) {
 func (s *Stack) remoteArgs() []string {
 	var args []string
 	for _, d := range s.daemons {
-		hold := s.northdHold
-		if d == s.switchHold.daemon {
-			hold = s.switchHold
-		}
-		if hold.is() || !d.listens() {
+		if s.holdOf(d).is() || !d.listens() {
 			continue
 		}
 		for _, file := range d.sockets {
@@ -131,6 +127,63 @@ func (s *Stack) remoteArgs() []string {
 		}
 	}
 	return args
+}
+
+// holdOf is what has a daemon wait, unconnected.
+func (s *Stack) holdOf(d *daemon) *hold {
+	if d == s.switchHold.daemon {
+		return s.switchHold
+	}
+	return s.northdHold
+}
+
+// How often it is looked whether who waits for ovsdb-server is connected: always, and
+// after one of them, or the server, was started anew.
+const (
+	reachedAtLeast = 10 * time.Second
+	reachedSoon    = time.Second
+)
+
+// keepReached connects, until ctx is done, to daemons that wait and are not held. It is
+// for what was missed: a server that took longer to start than they were waited for.
+func (s *Stack) keepReached(ctx context.Context) {
+	next := reachedAtLeast
+	started := make(chan struct{}, 1)
+	s.Subscribe(func(string) {
+		select {
+		case started <- struct{}{}:
+		default:
+		}
+	})
+	t := time.NewTimer(next)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-started:
+			t.Reset(reachedSoon)
+			continue
+		case <-t.C:
+		}
+		next = reachedAtLeast
+		if remotes, err := s.remotes(ctx); err != nil {
+			next = reachedSoon // it is being started
+		} else {
+			for _, d := range s.daemons {
+				if !d.awaits(remotes) || s.holdOf(d).is() {
+					continue
+				}
+				if err := s.connect(ctx, d); err != nil && ctx.Err() == nil {
+					s.options.Log.Error(err, "A daemon is not connected to its database; trying again", "daemon", d.name)
+					next = reachedSoon
+				} else {
+					s.options.Log.Info("A daemon that waited for its database was connected", "daemon", d.name)
+				}
+			}
+		}
+		t.Reset(next)
+	}
 }
 
 // accepts tells whether the daemon listens at a file of the run folder (proc(5),

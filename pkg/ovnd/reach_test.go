@@ -157,4 +157,18 @@ func TestOVNIsConnected(t *testing.T) {
 		kill(t, s, name)
 		connected(name + " was killed")
 	}
+
+	// As a server leaves it that takes longer to read its files than it is waited for.
+	server := filepath.Join(o.RunDir, "ovsdb-server.ctl")
+	for _, file := range []string{"northd-sb.sock", "controller-sb.sock", "ovs-vswitchd.sock"} {
+		tool("ovs-appctl", "-t", server, "ovsdb-server/remove-remote", "unix:"+filepath.Join(o.RunDir, file))
+	}
+	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) { // it tells nobody
+		if n := strings.Count(tool("ovs-appctl", "-t", server, "ovsdb-server/list-remotes"), "unix:"+o.RunDir); n == 5 { // and db.sock
+			break
+		} else if time.Now().After(limit) {
+			t.Fatalf("ovsdb-server has %d remotes of ours", n)
+		}
+	}
+	connected("nobody had connected them")
 }

@@ -259,6 +259,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	wg.Go(func() { s.keepBuffers(ctx) })
 	wg.Go(func() { s.guard(ctx) })
 	wg.Go(func() { s.keepSettings(ctx) })
+	wg.Go(func() { s.keepReached(ctx) })
 	wg.Go(func() { s.releaseController(ctx) })
 	tick := time.NewTicker(logCheck)
 	defer tick.Stop()
