@@ -182,6 +182,9 @@ func (o *options) validate() error {
 func (o *options) controlSocket() string { return filepath.Join(o.runDir, controlSocket) }
 
 func (o *options) run(ctx context.Context) error {
+	if err := keepInherited(); err != nil {
+		return err
+	}
 	log, flush, err := newLogger(o.logFormat, o.verbosity)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -67,7 +68,7 @@ func (d database) prepare(ctx context.Context, p *programs, dir string, good boo
 			_, err = p.run(ctx, "ovsdb-tool", "query", file, fmt.Sprintf(`[%q,{"op":"comment","comment":"check"}]`, d.name))
 		}
 		if err != nil {
-			if ctx.Err() != nil {
+			if !saidNo(ctx, err) {
 				return false, err
 			}
 			if err := putAside(file); err != nil {
@@ -85,6 +86,13 @@ func (d database) prepare(ctx context.Context, p *programs, dir string, good boo
 		_, err = p.run(ctx, "ovsdb-tool", "transact", file, d.first)
 	}
 	return err == nil, err
+}
+
+// saidNo tells whether a tool has run to its end and failed, which says something of
+// its file; not that it could not be run, was killed or had no more time.
+func saidNo(ctx context.Context, err error) bool {
+	var exit *exec.ExitError
+	return ctx.Err() == nil && errors.As(err, &exit) && exit.Exited()
 }
 
 func (d database) upgrade(ctx context.Context, p *programs, file, schema, have string, log logr.Logger) error {

@@ -6,6 +6,7 @@ package vnet
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,6 +26,8 @@ type netnsWatch struct {
 	nsDev  uint64
 	notify func(path string, reason Reason)
 
+	// watch is inotify_add_watch(2).
+	watch   func(fd int, path string, mask uint32) (int, error)
 	inotify int
 	mounts  int
 	wakeup  int
@@ -53,7 +56,7 @@ type watchedFolder struct {
 
 func newNetnsWatch(notify func(string, Reason)) (*netnsWatch, error) {
 	w := &netnsWatch{
-		notify: notify, inotify: -1, mounts: -1, wakeup: -1,
+		notify: notify, watch: unix.InotifyAddWatch, inotify: -1, mounts: -1, wakeup: -1,
 		paths: map[string]*watchedPath{}, folders: map[string]*watchedFolder{},
 		wds: map[int]string{}, awaited: map[string]struct{}{},
 	}
@@ -146,17 +149,21 @@ func (w *netnsWatch) remove(path string) {
 	}
 }
 
-// arm watches the folder, or its nearest ancestor that exists. Called with the
-// lock held.
+// arm watches the folder, or its nearest ancestor that can be watched. Called with
+// the lock held.
 func (w *netnsWatch) arm(dir string, f *watchedFolder) {
 	const changes = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	for on, missing := dir, ""; ; on = filepath.Dir(on) {
-		wd, err := unix.InotifyAddWatch(w.inotify, on, changes)
+		wd, err := w.watch(w.inotify, on, changes)
 		if err != nil {
 			if on == filepath.Dir(on) {
 				return // not even "/": the periodic resync is left
 			}
-			missing = on
+			// One that is there and cannot be watched (fs.inotify.max_user_watches)
+			// is not tried again.
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+				missing = on
+			}
 			continue
 		}
 		if f.wd != wd {
