@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
+	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ipam"
 )
 
@@ -214,6 +215,17 @@ func (f *fakeControl) address(a *controlpb.ContainerNetwork, static []string) er
 	return nil
 }
 
+// hostFamilies are those of the host's addresses that a port is published at.
+func hostFamilies(a *controlpb.ContainerNetwork, p *controlpb.PublishedPort) (out []string) {
+	if p.GetHostIp() != "" {
+		return []string{map[bool]string{true: "6", false: "4"}[strings.Contains(p.GetHostIp(), ":")]}
+	}
+	for _, address := range a.GetAddresses() {
+		out = append(out, map[bool]string{true: "6", false: "4"}[strings.Contains(address, ":")])
+	}
+	return out
+}
+
 func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateContainerRequest, _ ...grpc.CallOption) (*controlpb.AttachContainerResponse, error) {
 	leave, err := f.enter()
 	if err != nil {
@@ -231,11 +243,16 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 		return nil, status.Error(codes.NotFound, "it does not exist")
 	}
 	for i, p := range r.GetPorts().GetPorts() {
+		if has := hostFamilies(a, &controlpb.PublishedPort{}); !slices.Contains(has, hostFamilies(a, p)[0]) {
+			return nil, refuse(codes.FailedPrecondition, v1alpha1.ReasonPortsNotAllowed, "ports[%d].host_ip: %s: the network has no such subnet", i, p.GetHostIp())
+		}
 		if f.busy[p.GetHostPort()] {
 			return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: a process listens on %d", i, p.GetHostPort())
 		}
 		for _, other := range f.attachments {
-			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool { return q.GetHostPort() == p.GetHostPort() }) {
+			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool {
+				return q.GetHostPort() == p.GetHostPort() && slices.ContainsFunc(hostFamilies(other, q), func(f string) bool { return slices.Contains(hostFamilies(a, p), f) })
+			}) {
 				return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: %d is published", i, p.GetHostPort())
 			}
 		}
