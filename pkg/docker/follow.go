@@ -72,10 +72,12 @@ func (s *Server) followOnce(ctx context.Context, version string, missing chan<- 
 			return version, err
 		}
 		s.events.observe(e)
-		if e.GetType() == controlpb.WatchEvent_SYNCED {
+		synced := e.GetType() == controlpb.WatchEvent_SYNCED
+		if synced {
 			s.events.follow(true)
 		}
-		if e.GetType() == controlpb.WatchEvent_DELETED && e.GetNetwork().GetNetworkId() == BridgeNetwork {
+		// Where all is listed anew, nobody tells what has gone meanwhile.
+		if synced && version == "" || e.GetType() == controlpb.WatchEvent_DELETED && e.GetNetwork().GetNetworkId() == BridgeNetwork {
 			select {
 			case missing <- struct{}{}:
 			default:
