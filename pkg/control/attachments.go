@@ -49,8 +49,8 @@ func (s *Server) AttachContainer(ctx context.Context, r *controlpb.AttachContain
 		}
 	}
 	ready, err := s.settle(ctx, sub, have, v1alpha1.ConditionReady, fields)
-	if made && isRefusal(err) {
-		s.takeBack(ctx, sub, have)
+	if isRefusal(err) {
+		s.takeBack(ctx, sub, want, have, made)
 	}
 	if err != nil {
 		return nil, apiError(ctx, err, fields)
@@ -72,7 +72,7 @@ func (s *Server) createOn(ctx context.Context, sub *subscription, want, have *v1
 	if err := s.checkNetwork(ctx, want.Spec.Network); err != nil {
 		return false, err
 	}
-	if made, err = s.create(ctx, sub, want, have); err != nil || !made {
+	if made, err = s.create(ctx, sub, marked(want), have); err != nil || !made {
 		return made, err
 	}
 	// The caller's wait goes on after this one, and tells what it ended with.

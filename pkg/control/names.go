@@ -18,8 +18,9 @@ import (
 // ManagerLabel holds the name of the manager that keeps an object by Sync.
 const ManagerLabel = "network.arca.dev/manager"
 
-// madeByAnnotation marks policies that SetNetworkPolicy made: they go with their
-// network, and no other policy may be replaced.
+// madeByAnnotation marks what a call made. Policies of SetNetworkPolicy go with their
+// network, and no other policy may be replaced; what a call made and the next one finds
+// refused does not stay.
 const madeByAnnotation = "network.arca.dev/made-by"
 
 const madeByControl = "control"
@@ -103,8 +104,8 @@ func checkAnnotations(field string, annotations map[string]string) (out []violat
 			out = append(out, violation{field, "key " + quote(k) + ": keys of network.arca.dev are not free to use"})
 		}
 	}
-	if size > apivalidation.TotalAnnotationSizeLimitB {
-		out = append(out, violation{field, fmt.Sprintf("have %d bytes, keys and values together; at most %d are allowed", size, apivalidation.TotalAnnotationSizeLimitB)})
+	if most := apivalidation.TotalAnnotationSizeLimitB - len(madeByAnnotation+madeByControl); size > most {
+		out = append(out, violation{field, fmt.Sprintf("have %d bytes, keys and values together; at most %d are allowed", size, most)})
 	}
 	return out
 }
@@ -118,6 +119,15 @@ func freeAnnotations(o metav1.Object) map[string]string {
 		}
 	}
 	return out
+}
+
+// marked is an object as a call makes it: with the mark by which later calls know it.
+func marked(want object) object {
+	o := want.DeepCopyObject().(object)
+	annotations := freeAnnotations(o)
+	annotations[madeByAnnotation] = madeByControl
+	o.SetAnnotations(annotations)
+	return o
 }
 
 // isOurs tells of a key of labels or annotations that only this project writes.

@@ -27,7 +27,7 @@ func (s *Server) CreateBridge(ctx context.Context, r *controlpb.CreateBridgeRequ
 	sub := s.hub.subscribe(kindNetwork, want.Name)
 	defer sub.close()
 	have := &v1alpha1.Network{}
-	made, err := s.create(ctx, sub, want, have)
+	made, err := s.create(ctx, sub, marked(want), have)
 	if err != nil {
 		return nil, apiError(ctx, err, fields)
 	}
@@ -38,8 +38,8 @@ func (s *Server) CreateBridge(ctx context.Context, r *controlpb.CreateBridgeRequ
 		}
 	}
 	ready, err := s.settle(ctx, sub, have, v1alpha1.ConditionProgrammed, fields)
-	if made && isRefusal(err) {
-		s.takeBack(ctx, sub, have)
+	if isRefusal(err) {
+		s.takeBack(ctx, sub, want, have, made)
 	}
 	if err != nil {
 		return nil, apiError(ctx, err, fields)

@@ -145,19 +145,46 @@ func (s *Server) stands(ctx context.Context, o object, c metav1.Condition) (bool
 	return s.options.Refuses(ctx, o)
 }
 
-// takeBack deletes what a call has made and was refused. The caller may be gone
-// by then.
-func (s *Server) takeBack(ctx context.Context, sub *subscription, have object) {
+// takeBack deletes what a call was refused, if this call made it, or one before that did
+// not wait for the answer: then it is as want, and never was in force. The caller may be
+// gone by then.
+func (s *Server) takeBack(ctx context.Context, sub *subscription, want, have object, made bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
-	uid := have.GetUID()
-	err := s.api.Delete(ctx, have, client.Preconditions{UID: &uid})
-	if err == nil {
-		err = sub.awaitGone(ctx, uid)
+	for {
+		now := have.DeepCopyObject().(object)
+		err := s.api.Get(ctx, client.ObjectKeyFromObject(have), now)
+		ours := made || now.GetAnnotations()[madeByAnnotation] == madeByControl && same(want, now) && neverInForce(now)
+		if err == nil && now.GetUID() == have.GetUID() && ours {
+			uid, version := now.GetUID(), now.GetResourceVersion()
+			err = s.api.Delete(ctx, now, client.Preconditions{UID: &uid, ResourceVersion: &version})
+			if err == nil {
+				err = sub.awaitGone(ctx, uid)
+			}
+		}
+		switch {
+		case apierrors.IsConflict(err):
+			continue // its status was written: it may be in force now
+		case client.IgnoreNotFound(err) != nil:
+			s.options.Log.Error(err, "Taking back what was refused", "kind", kindOf(have), "name", have.GetName())
+		}
+		return
 	}
-	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		s.options.Log.Error(err, "Taking back what was refused", "kind", kindOf(have), "name", have.GetName())
+}
+
+// neverInForce tells whether an object is refused and has nothing that is granted only
+// with its acceptance.
+func neverInForce(o object) bool {
+	if c := current(o, v1alpha1.ConditionAccepted); c == nil || c.Status != metav1.ConditionFalse {
+		return false
 	}
+	switch o := o.(type) {
+	case *v1alpha1.Network:
+		return o.Status.InForce == nil && len(o.Status.Subnets) == 0
+	case *v1alpha1.Attachment:
+		return o.Status.InForce == nil && o.Status.PortName == "" && len(o.Status.Addresses) == 0
+	}
+	return false
 }
 
 // remove deletes an object and waits until nothing of it is left.

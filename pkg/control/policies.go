@@ -64,7 +64,7 @@ func (s *Server) setRules(ctx context.Context, want *v1alpha1.Policy, rules int,
 	_, err = s.settle(ctx, sub, have, v1alpha1.ConditionProgrammed, fields)
 	if isRefusal(err) {
 		if made {
-			s.takeBack(ctx, sub, have)
+			s.takeBack(ctx, sub, want, have, made)
 		} else if have.Generation != before.Generation {
 			s.putBack(ctx, sub, before)
 		}

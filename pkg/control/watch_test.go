@@ -5,8 +5,10 @@ package control_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -14,7 +16,9 @@ import (
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
+	"github.com/vas-solutus/arca-network/config/crd"
 	"github.com/vas-solutus/arca-network/pkg/control"
+	"github.com/vas-solutus/arca-network/pkg/store"
 )
 
 type stream = grpc.ServerStreamingClient[controlpb.WatchEvent]
@@ -165,5 +169,62 @@ func TestWatchSlowClient(t *testing.T) {
 	// The buffer, and what gRPC lets be under way: 64 KiB on either side.
 	if most := buffer + 2*(64<<10)/size + 2; received == 0 || received > most {
 		t.Errorf("%d of %d events were kept for it, want at most %d", received, changes, most)
+	}
+}
+
+// TestWatchAcrossRestore: a client that watches on after the store was put back is
+// told to begin anew, though the store has come to its version again.
+func TestWatchAcrossRestore(t *testing.T) {
+	crds, err := crd.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, backup := t.TempDir(), filepath.Join(t.TempDir(), "backup.db")
+	start := func() *store.Store {
+		t.Helper()
+		s, err := store.Start(within(t, time.Minute), store.Options{Dir: dir, CRDs: crds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := start()
+	w := startWorldOn(t, s.Config(), nobody, control.Options{})
+	if err := store.Backup(within(t, patience), dir, backup); err != nil {
+		t.Fatal(err)
+	}
+	all := w.watch(t, &controlpb.WatchRequest{})
+	until(t, all, of(controlpb.WatchEvent_SYNCED, ""))
+	if err := w.api.Create(within(t, patience), &v1alpha1.Network{ObjectMeta: metav1.ObjectMeta{Name: "lost"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, seen := until(t, all, of(controlpb.WatchEvent_ADDED, "network/lost"))
+	for range 2 {
+		w.stop()
+		if err := s.Stop(within(t, patience)); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Restore(within(t, patience), backup, dir); err != nil {
+			t.Fatal(err)
+		}
+		s = start()
+		w = startWorldOn(t, s.Config(), nobody, control.Options{})
+		for range 5 { // as many changes as were lost, and more
+			if err := s.Check(within(t, patience)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := w.watch(t, &controlpb.WatchRequest{Version: seen.Version})
+		var err error
+		for e := (*controlpb.WatchEvent)(nil); err == nil; e, err = again.Recv() {
+			if e != nil && e.Type != controlpb.WatchEvent_SYNCED {
+				t.Errorf("an event after the restore: %v", e)
+			}
+		}
+		wantCode(t, err, codes.OutOfRange)
+	}
+	w.stop()
+	if err := s.Stop(within(t, patience)); err != nil {
+		t.Fatal(err)
 	}
 }

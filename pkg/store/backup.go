@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Backup writes a copy of the database in the state folder dir to the file dst,
@@ -104,6 +105,9 @@ func checkContent(ctx context.Context, db *sql.DB, file string) error {
 // Backup wrote. It refuses while a store uses the folder, and when src is
 // damaged. The database that was there is kept beside it under a name that
 // begins with "state.db.before-restore".
+//
+// Versions go on from one that was never given out: a watch from an earlier one is
+// refused as too old, with 410 Gone.
 func Restore(ctx context.Context, src, dir string) error {
 	dir, err := absDir(dir)
 	if err != nil {
@@ -127,7 +131,14 @@ func Restore(ctx context.Context, src, dir string) error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	defer os.Remove(copied)
-	if err := setAside(dir); err != nil {
+	known, err := readRecord(dir)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if known.Restored, err = outdate(ctx, copied, known.Restored, time.Now()); err != nil {
+		return fmt.Errorf("restore: %s: %w", src, err)
+	}
+	if err := setAside(dir, known); err != nil {
 		return fmt.Errorf("restore: keeping the old database: %w", err)
 	}
 	if err := os.Rename(copied, filepath.Join(dir, databaseFile)); err != nil {
@@ -139,11 +150,7 @@ func Restore(ctx context.Context, src, dir string) error {
 // setAside renames the old database, the main file first: after a crash between
 // the steps it is missing, which Start reports, and never without its log. The
 // folder's record says from the first step on that there was one.
-func setAside(dir string) error {
-	known, err := readRecord(dir)
-	if err != nil {
-		return err
-	}
+func setAside(dir string, known record) error {
 	known.Database = true
 	if err := known.write(dir); err != nil {
 		return err

@@ -20,6 +20,10 @@ type record struct {
 	// Database is true once a database was made here. From then on a missing
 	// or empty state.db is a loss to report, not a first start.
 	Database bool `json:"database,omitempty"`
+
+	// Restored is the revision that the last restoring began at, 0 if there was
+	// none. The next one begins later, though its backup be older.
+	Restored int64 `json:"restored,omitempty"`
 }
 
 func readRecord(dir string) (record, error) {
