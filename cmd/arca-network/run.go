@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -168,6 +169,19 @@ func (o *options) validate() error {
 	}
 	if len(o.listen) == 0 {
 		o.listen = []string{"unix://" + o.controlSocket()}
+	}
+	for _, l := range o.listen {
+		if err := transport.CheckListen(l); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+	}
+	for _, l := range o.apiListen {
+		if !strings.Contains(l, "://") {
+			continue // on the loopback, which the store looks at
+		}
+		if err := transport.CheckListen(l); err != nil {
+			return fmt.Errorf("--api-listen: %w", err)
+		}
 	}
 	if _, err := o.controlTLS(logr.Discard()); err != nil {
 		return err

@@ -114,3 +114,34 @@ func TestCertificateOnAllAddresses(t *testing.T) {
 		t.Errorf("hosts of one address: %v", hosts)
 	}
 }
+
+// TestAddressesAreChecked: an address that cannot be listened on is refused by its flag
+// before anything is started.
+func TestAddressesAreChecked(t *testing.T) {
+	for _, c := range []struct {
+		flag  string
+		wrong string
+		right []string
+	}{
+		{"--listen", "vfkit:///run/s", []string{"unix:///run/s", "vsock://:9999", "fd://3"}},
+		{"--listen", "/run/s", nil},
+		{"--api-listen", "firecracker:///run/s:1", []string{"127.0.0.1:6443", "unix:///run/s", "tcp://0.0.0.0:6443"}},
+		{"--api-listen", "unix://run/s", nil},
+	} {
+		for i, address := range append([]string{c.wrong}, c.right...) {
+			o := &options{role: "all", workers: 1, stateDir: t.TempDir(), runDir: t.TempDir()}
+			if c.flag == "--listen" {
+				o.listen = []string{address}
+			} else {
+				o.apiListen = []string{address}
+			}
+			err := o.validate()
+			if i > 0 && err != nil {
+				t.Errorf("%s %s: %v", c.flag, address, err)
+			}
+			if i == 0 && (err == nil || !strings.Contains(err.Error(), c.flag) || !strings.Contains(err.Error(), address)) {
+				t.Errorf("%s %s: %v, want an error that names both", c.flag, address, err)
+			}
+		}
+	}
+}
