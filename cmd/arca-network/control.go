@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -93,7 +95,31 @@ func (o *options) listenAPI(ctx context.Context, log logr.Logger) (loopback stri
 		}
 	}
 	listeners, err := listenAll(ctx, "--api-listen", further, transport.Options{Inner: true, AllowCIDs: o.allowedCIDs(), Log: log.WithName("store")})
+	if slices.ContainsFunc(listeners, onAllAddresses) {
+		hosts = append(hosts, machineHosts()...)
+	}
 	return loopback, listeners, hosts, err
+}
+
+func onAllAddresses(l net.Listener) bool {
+	a, ok := l.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsUnspecified()
+}
+
+// machineHosts are the names and addresses by which others know this machine: its host
+// name, and its addresses that are good beyond one link. Those that it gets later are
+// not among them. What cannot be read is left out.
+func machineHosts() (out []string) {
+	if name, err := os.Hostname(); err == nil {
+		out = append(out, name)
+	}
+	addresses, _ := net.InterfaceAddrs()
+	for _, a := range addresses {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			out = append(out, n.IP.String())
+		}
+	}
+	return out
 }
 
 func listenAll(ctx context.Context, flag string, addresses []string, o transport.Options) (listeners []net.Listener, err error) {

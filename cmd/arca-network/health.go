@@ -53,7 +53,7 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		health.DNSCheck(names.Check),
 		health.NATCheck(rules),
 		health.EgressCheck(o.probeEvery, o.askWorld()),
-		health.DiskCheck(o.stateDir),
+		o.diskCheck(),
 	)
 	northbound.Subscribe(func(e ovnsync.Event) {
 		if e.All {
@@ -79,6 +79,15 @@ func (o *options) newMonitor(log logr.Logger, config *rest.Config, api *store.St
 		api.Handle(health.Path, m)
 	}
 	return m, nil
+}
+
+// diskCheck looks at the state folder's disk. There is no folder where others keep both
+// the objects and the databases.
+func (o *options) diskCheck() health.Check {
+	if o.kubeconfig != "" && o.nb != "" {
+		return health.NotInUse(health.Disk)
+	}
+	return health.DiskCheck(o.stateDir)
 }
 
 // askWorld is how it is found out whether the world answers; nil where no target is given.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -100,7 +101,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.nb, "nb", "", "northbound database of daemons that the system runs, for example unix:/run/ovn/ovnnb_db.sock; needs --ovs-socket")
 	f.StringVar(&o.datastore, "datastore-endpoint", "", "keep objects in this datastore instead of SQLite, in kine's form, for example etcd: http://127.0.0.1:2379")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "keep objects in the Kubernetes API of this file instead of the embedded one")
-	f.StringArrayVar(&o.apiListen, "api-listen", nil, "further address of the embedded API, which is on the loopback always: 127.0.0.1:PORT to choose its port there, unix:///PATH, vsock://:PORT, tcp://HOST:PORT or fd://N, all with TLS and a client certificate of STATE/pki; repeatable")
+	f.StringArrayVar(&o.apiListen, "api-listen", nil, "further address of the embedded API, which is on the loopback always: 127.0.0.1:PORT to choose its port there, unix:///PATH, vsock://:PORT, tcp://HOST:PORT or fd://N, all with TLS and a client certificate of STATE/pki; the server's names HOST, and for 0.0.0.0 or :: the host name and the addresses that the machine has at the start; repeatable")
 	f.StringArrayVar(&o.listen, "listen", nil, "address of the control API: unix:///PATH, vsock://:PORT, tcp://HOST:PORT (needs --tls-cert, --tls-key and --tls-client-ca) or fd://N; repeatable (default unix://RUN-DIR/"+controlSocket+")")
 	f.StringVar(&o.tls.Cert, "tls-cert", "", "certificate of the control API over TCP, as arcactl certs makes it")
 	f.StringVar(&o.tls.Key, "tls-key", "", "key of --tls-cert")
@@ -116,6 +117,7 @@ all traffic, and the next run adopts them. "arca-network down" ends the daemons 
 	f.StringVar(&o.logFormat, "log-format", "auto", "auto, text or json")
 	f.IntVarP(&o.verbosity, "verbosity", "v", 0, "0, or 1 for details")
 	c.MarkFlagsMutuallyExclusive("datastore-endpoint", "kubeconfig")
+	c.MarkFlagsMutuallyExclusive("api-listen", "kubeconfig") // there is no embedded API then
 	c.MarkFlagsRequiredTogether("ovs-socket", "nb")
 	c.MarkFlagsMutuallyExclusive("ovn-root", "nb")
 	return c
@@ -167,6 +169,19 @@ func (o *options) validate() error {
 	}
 	if len(o.listen) == 0 {
 		o.listen = []string{"unix://" + o.controlSocket()}
+	}
+	for _, l := range o.listen {
+		if err := transport.CheckListen(l); err != nil {
+			return fmt.Errorf("--listen: %w", err)
+		}
+	}
+	for _, l := range o.apiListen {
+		if !strings.Contains(l, "://") {
+			continue // on the loopback, which the store looks at
+		}
+		if err := transport.CheckListen(l); err != nil {
+			return fmt.Errorf("--api-listen: %w", err)
+		}
 	}
 	if _, err := o.controlTLS(logr.Discard()); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd/explain"
 	cmdutil "k8s.io/kubectl/pkg/cmd/util"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/diagnose"
@@ -41,7 +42,7 @@ object is not ready.
 
 explain KIND[.FIELD] shows what a field means, as kubectl does.`
 	fields.Example = `  arcactl explain attachment/web-1
-  arcactl explain network web -o json
+  arcactl explain network web -o yaml
   arcactl explain policy/db
   arcactl explain attachments.spec.interface`
 	fields.RunE = func(cmd *cobra.Command, args []string) error {
@@ -50,25 +51,25 @@ explain KIND[.FIELD] shows what a field means, as kubectl does.`
 			document(cmd, args)
 			return nil
 		}
+		output := cmd.Flag("output")
+		write, ok := findingsPrinters[output.Value.String()]
+		if !ok {
+			return fmt.Errorf("--output: %q: must be json or yaml, or left out for a table", output.Value)
+		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), explainTimeout)
 		defer cancel()
 		findings, err := findings(ctx, f, kind, name)
 		if err != nil {
 			return err
 		}
-		if output, _ := cmd.Flags().GetString("output"); output == "json" {
-			enc := json.NewEncoder(streams.Out)
-			enc.SetIndent("", "  ")
-			err = enc.Encode(findings)
-		} else {
-			err = printFindings(streams.Out, findings)
-		}
+		err = write(streams.Out, findings)
 		if err == nil && !diagnose.Ready(findings) {
 			return cmdutil.ErrExit
 		}
 		return err
 	}
 	fields.Run = nil
+	fields.Flag("output").Usage = "json or yaml for what is found of an object; plaintext or plaintext-openapiv2 for what a field means"
 	return fields
 }
 
@@ -126,6 +127,25 @@ func findings(ctx context.Context, f cmdutil.Factory, kind, name string) ([]diag
 		return diagnose.Policy(p, all.Items, attachments.Items), nil
 	}
 	return nil, fmt.Errorf("kind %q: must be network, attachment or policy", kind)
+}
+
+// findingsPrinters are the forms of an explanation. kubectl's for fields, which is
+// the default, is a table here.
+var findingsPrinters = map[string]func(io.Writer, []diagnose.Finding) error{
+	"plaintext": printFindings,
+	"json": func(w io.Writer, findings []diagnose.Finding) error {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(findings)
+	},
+	"yaml": func(w io.Writer, findings []diagnose.Finding) error {
+		out, err := yaml.Marshal(findings)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(out)
+		return err
+	},
 }
 
 func printFindings(w io.Writer, findings []diagnose.Finding) error {

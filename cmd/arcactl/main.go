@@ -18,7 +18,6 @@ import (
 	"k8s.io/kubectl/pkg/cmd/apiresources"
 	"k8s.io/kubectl/pkg/cmd/apply"
 	"k8s.io/kubectl/pkg/cmd/delete"
-	"k8s.io/kubectl/pkg/cmd/describe"
 	"k8s.io/kubectl/pkg/cmd/diff"
 	"k8s.io/kubectl/pkg/cmd/edit"
 	"k8s.io/kubectl/pkg/cmd/get"
@@ -89,7 +88,7 @@ it is reached through another address, with the certificates of that file.`,
 	root.AddCommand(
 		apply.NewCmdApply(parent, f, streams),
 		get.NewCmdGet(parent, f, streams),
-		describe.NewCmdDescribe(parent, f, streams),
+		describeCommand(parent, f, streams),
 		wait.NewCmdWait(flags, streams),
 		delete.NewCmdDelete(f, streams),
 		certsCommand(streams),

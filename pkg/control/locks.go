@@ -13,7 +13,8 @@ import (
 
 // locks are readers-writer locks by name. What a call decides on must not change
 // before it has written: a network is not deleted between the look at it and the
-// attachment to it, and rules of one network are replaced one after the other.
+// attachment to it, and rules of one network and changes of one attachment are made one
+// after the other.
 type locks struct {
 	mu    sync.Mutex
 	named map[string]*namedLock

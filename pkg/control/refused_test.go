@@ -5,14 +5,22 @@ package control_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/api/v1alpha1"
@@ -124,4 +132,77 @@ func TestRefusedAtLast(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRefusedSideBySide: changes of one attachment that are refused leave it as it was,
+// however many there are at a time. None takes for the state before what another one is
+// about to be refused.
+func TestRefusedSideBySide(t *testing.T) {
+	w := startWorld(t, refusesNames)
+	w.network(t, "n", "10.1.0.0/24")
+	c := tap("c", "n")
+	c.Ip, c.Mac = "10.1.0.9", "02:00:00:00:00:09"
+	w.attach(t, c)
+	const holders = 4
+	for i := range holders {
+		r := tap("holder-"+strconv.Itoa(i), "n")
+		r.Hostname, r.Ip, r.Mac = "taken-"+strconv.Itoa(i), "10.1.0.1"+strconv.Itoa(i), "02:00:00:00:00:1"+strconv.Itoa(i)
+		w.attach(t, r)
+	}
+	var calls errgroup.Group
+	for i := range 4 * holders {
+		calls.Go(func() error {
+			_, err := w.UpdateContainer(within(t, patience), &controlpb.UpdateContainerRequest{
+				ContainerId: "c", NetworkId: "n", Hostname: proto.String("taken-" + strconv.Itoa(i%holders)),
+			})
+			if status.Code(err) != codes.FailedPrecondition {
+				return fmt.Errorf("call %d: got %w, want that it is refused", i, err)
+			}
+			return nil
+		})
+	}
+	if err := calls.Wait(); err != nil {
+		t.Error(err)
+	}
+	a := &v1alpha1.Attachment{}
+	if err := w.api.Get(within(t, patience), client.ObjectKey{Name: "c.n"}, a); err != nil {
+		t.Fatal(err)
+	}
+	if a.Spec.Container.Name != "" {
+		t.Errorf("the name is %q, want none as before", a.Spec.Container.Name)
+	}
+}
+
+// refusesNames accepts everything but that container c has a name.
+func refusesNames(_ context.Context, mgr ctrl.Manager, _ *errgroup.Group) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("refuses-names").For(&v1alpha1.Attachment{}).
+		Watches(&v1alpha1.Network{}, &handler.EnqueueRequestForObject{}).
+		Complete(reconcile.Func(func(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+			for _, o := range []conditioned{&v1alpha1.Network{}, &v1alpha1.Attachment{}} {
+				if err := mgr.GetClient().Get(ctx, req.NamespacedName, o); err != nil {
+					continue
+				}
+				before := o.DeepCopyObject()
+				accepted := metav1.ConditionTrue
+				switch o := o.(type) {
+				case *v1alpha1.Network:
+					o.Status.Subnets = []v1alpha1.SubnetStatus{{CIDR: o.Spec.Subnets[0].CIDR, Gateway: o.Spec.Subnets[0].Gateway}}
+				case *v1alpha1.Attachment:
+					o.Status.PortName, o.Status.Addresses, o.Status.MAC = "p", []string{o.Spec.Addresses[0] + "/24"}, o.Spec.MAC
+					if o.Spec.Container.ID == "c" && o.Spec.Container.Name != "" {
+						accepted = metav1.ConditionFalse
+					}
+				}
+				for _, c := range []string{v1alpha1.ConditionAccepted, v1alpha1.ConditionProgrammed, v1alpha1.ConditionReady} {
+					set(o, c, accepted, "Told", "")
+				}
+				if cmp.Equal(before, o) {
+					continue
+				}
+				if err := mgr.GetClient().Status().Update(ctx, o); err != nil {
+					return reconcile.Result{RequeueAfter: time.Millisecond}, nil // the cache is behind
+				}
+			}
+			return reconcile.Result{}, nil
+		}))
 }

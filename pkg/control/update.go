@@ -25,7 +25,15 @@ func (s *Server) UpdateContainer(ctx context.Context, r *controlpb.UpdateContain
 		return nil, err
 	}
 	fields := updateFields(r)
-	sub := s.hub.subscribe(kindAttachment, attachmentName(r.GetContainerId(), r.GetNetworkId()))
+	name := attachmentName(r.GetContainerId(), r.GetNetworkId())
+	// One after the other: what another call has written and may be refused is no
+	// state to go back to.
+	unlock, err := s.locks.write(ctx, "attachment/"+name)
+	if err != nil {
+		return nil, apiError(ctx, err, fields)
+	}
+	defer unlock()
+	sub := s.hub.subscribe(kindAttachment, name)
 	defer sub.close()
 	before, now, err := s.update(ctx, r, fields)
 	if err != nil {

@@ -252,7 +252,7 @@ func EgressCheck(every time.Duration, ask func(context.Context) error) Check {
 	return c
 }
 
-// NotInUse is a component that nothing uses yet.
+// NotInUse is a component that nothing uses: it is Disabled, and not missed.
 func NotInUse(name string) Check { return Check{Name: name} }
 
 func text(when bool, s string) string {

@@ -56,8 +56,12 @@ type Client struct {
 
 // Dial returns a client of the server at a target, as transport.Dial takes it:
 // unix:///PATH, vsock://CID:PORT, tcp://HOST:PORT (with a TLS configuration), or
-// a socket of the VMM whose guest the server runs in. It does not connect yet.
+// a socket of the VMM whose guest the server runs in. It does not connect yet, but a
+// target that cannot be dialled is an error: calls would wait for it.
 func Dial(target string, config *tls.Config, options ...grpc.DialOption) (*Client, error) {
+	if err := transport.CheckDial(target, config); err != nil {
+		return nil, err
+	}
 	options = append([]grpc.DialOption{
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			return transport.Dial(ctx, target, config)

@@ -108,3 +108,15 @@ func TestReadsAskAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestDialRefusesTargets: a target that nobody can ever answer at is told at once. A call
+// would wait for it until its deadline, and say that the server is away.
+func TestDialRefusesTargets(t *testing.T) {
+	for _, target := range []string{"", "/run/s", "fd://3", "vsock://:9999", "tcp://h:9999", "http://h"} {
+		c, err := Dial(target, nil)
+		if err == nil {
+			_ = c.Close()
+			t.Errorf("Dial(%q) is no error", target)
+		}
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/mdlayher/vsock"
-	"golang.org/x/sys/unix"
 )
 
 // dialTimeout bounds a Dial whose context has no deadline.
@@ -26,7 +25,7 @@ const dialTimeout = 10 * time.Second
 // cloud-hypervisor:///PATH:PORT; vfkit:///PATH and krunkit:///PATH, where the VMM has been
 // told the port). TCP needs a TLS configuration.
 func Dial(ctx context.Context, target string, config *tls.Config) (net.Conn, error) {
-	a, err := parse(target)
+	a, err := toDial(target, config)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +56,11 @@ func (a address) dial(ctx context.Context, config *tls.Config) (net.Conn, error)
 		}
 		return conn, nil
 	case "vsock":
-		if a.cid == unix.VMADDR_CID_ANY {
-			return nil, errors.New("no CID is given: must be vsock://CID:PORT")
-		}
 		return dialVsock(ctx, a.cid, a.port)
 	case "tcp":
-		if config == nil {
-			return nil, errors.New("TCP needs a client certificate, its key and the server's authority")
-		}
 		return (&tls.Dialer{NetDialer: &d, Config: config}).DialContext(ctx, "tcp", a.hostPort())
 	}
-	return nil, fmt.Errorf("%s is for listening only", a.scheme)
+	return nil, fmt.Errorf("scheme %q is not dialled", a.scheme)
 }
 
 // dialVsock gives up when ctx is done; the library cannot.
