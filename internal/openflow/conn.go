@@ -23,17 +23,17 @@ const (
 
 // Keep connects to a bridge's management socket and has the flow there until ctx
 // is done or the connection ends: when somebody removes it, it is put back at
-// once. Each time that the bridge has it, held is called. The flow stays at the
-// end. It returns nil only if ctx is done.
-func Keep(ctx context.Context, socket string, f Flow, held func()) error {
-	err := keep(ctx, socket, f, held)
+// once, and removed is called. Each time that the bridge has it, held is called.
+// The flow stays at the end. It returns nil only if ctx is done.
+func Keep(ctx context.Context, socket string, f Flow, held, removed func()) error {
+	err := keep(ctx, socket, f, held, removed)
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-func keep(ctx context.Context, socket string, f Flow, held func()) error {
+func keep(ctx context.Context, socket string, f Flow, held, removed func()) error {
 	d := net.Dialer{Timeout: answerTimeout}
 	c, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
@@ -91,6 +91,7 @@ func keep(ctx context.Context, socket string, f Flow, held func()) error {
 				return err
 			}
 			asked = true
+			removed()
 		}
 	}
 }

@@ -34,7 +34,7 @@ func TestKeep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket := switchThat(t, func(conn net.Conn) { _, _ = conn.Write(c.says) })
-			err := Keep(t.Context(), socket, Flow{Match: ICMPv6(134)}, func() { t.Error("the flow is said to be there") })
+			err := Keep(t.Context(), socket, Flow{Match: ICMPv6(134)}, func() { t.Error("the flow is said to be there") }, func() {})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
@@ -74,7 +74,7 @@ func TestKeepEnds(t *testing.T) {
 	})
 	held, seen := 0, make(chan error, 1)
 	go func() {
-		seen <- Keep(ctx, socket, Flow{Cookie: 7}, func() { held++ })
+		seen <- Keep(ctx, socket, Flow{Cookie: 7}, func() { held++ }, func() {})
 	}()
 	for range 3 {
 		if cookie := <-adds; cookie != 7 {

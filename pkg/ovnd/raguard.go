@@ -43,7 +43,7 @@ func (s *Stack) guard(ctx context.Context) {
 		since, told = time.Time{}, false
 	}
 	for {
-		err := openflow.Keep(ctx, s.options.path(Bridge+".mgmt"), advertisements, held)
+		err := openflow.Keep(ctx, s.options.path(Bridge+".mgmt"), advertisements, held, s.flows.suspect)
 		if err == nil {
 			return
 		}

@@ -53,10 +53,55 @@ func TestRouterAdvertisementGuard(t *testing.T) {
 	if out, err := ofctl("del-flows"); err != nil {
 		t.Fatal(err, out)
 	}
-	eventually("after all flows were removed", guard)
+	eventually("after all flows were removed", guard, ovn)
 
 	for _, name := range []string{"ovn-controller", "ovs-vswitchd"} {
 		kill(t, s, name)
 		eventually("after "+name+" was killed", guard, ovn)
+	}
+}
+
+// TestFlowsComeBack: where ovs-vswitchd removes all flows, ovn-controller, which does not
+// look, is told; once they are there, it is left alone.
+func TestFlowsComeBack(t *testing.T) {
+	o := ovntest.Options(t, testr.New(t))
+	s := ovntest.Start(t, o)
+	tool := tools(t, o)
+	nbctl := func(args ...string) {
+		t.Helper()
+		tool("ovn-nbctl", append([]string{"--db=" + s.Endpoints().NB, "--timeout=20"}, args...)...)
+	}
+	vsctl := func(args ...string) string {
+		t.Helper()
+		return tool("ovs-vsctl", append([]string{"--db=" + s.Endpoints().OVS, "--timeout=20"}, args...)...)
+	}
+	nbctl("--wait=sb", "ls-add", "s", "--", "lsp-add", "s", "p", "--", "lsp-set-addresses", "p", "02:00:00:00:00:01")
+	vsctl("add-port", ovnd.Bridge, "p", "--", "set", "Interface", "p", "type=internal", "external_ids:iface-id=p")
+	nbctl("--wait=hv", "sync")
+	flows := func() string {
+		return tool("ovs-ofctl", "-OOpenFlow15", "--timeout=10", "dump-flows", "unix:"+o.RunDir+"/"+ovnd.Bridge+".mgmt")
+	}
+	want := strings.Count(flows(), "cookie=")
+	remote := func() string {
+		return vsctl("--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-remote")
+	}
+	before := remote()
+	vsctl("set", "Bridge", ovnd.Bridge, "fail_mode=standalone")
+	vsctl("set", "Bridge", ovnd.Bridge, "fail_mode=secure")
+	for limit := time.Now().Add(30 * time.Second); strings.Count(flows(), "cookie=") < want; time.Sleep(20 * time.Millisecond) { // nobody tells
+		if time.Now().After(limit) {
+			t.Fatalf("want %d flows as before, there are\n%s", want, flows())
+		}
+	}
+	once := remote()
+	if once == before {
+		t.Error("they were not gone: ovn-controller was told nothing")
+	}
+	nbctl("--wait=hv", "sync")
+	for range 20 { // of what would come at once, over and over
+		if now := remote(); now != once {
+			t.Fatalf("ovn-controller is told again, %s", now)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -237,7 +237,10 @@ func otherRemote(path, have string) string {
 
 // introduce has an ovn-controller that runs connect to an ovs-vswitchd that was just
 // started. Where that fails it comes by itself, a little later.
-func (s *Stack) introduce(ctx context.Context) error {
+func (s *Stack) introduce(ctx context.Context) error { return s.introduceWith(ctx) }
+
+// introduceWith is introduce, and sets more of table Open_vSwitch's keys.
+func (s *Stack) introduceWith(ctx context.Context, more ...string) error {
 	if !s.controllerHold.daemon.runs() {
 		return nil // what starts later connects at once
 	}
@@ -249,7 +252,7 @@ func (s *Stack) introduce(ctx context.Context) error {
 	if err == nil {
 		next := otherRemote(s.options.path(Bridge+".mgmt"), strings.Trim(have, `"`))
 		s.remote.last.Store(&next)
-		_, err = vsctl("set", "Open_vSwitch", ".", keyBridgeRemote+"="+next)
+		_, err = vsctl(append([]string{"set", "Open_vSwitch", ".", keyBridgeRemote + "=" + next}, more...)...)
 	}
 	if err != nil {
 		s.options.Log.Error(err, "ovn-controller was not told of the new ovs-vswitchd; it will find out")

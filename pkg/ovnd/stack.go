@@ -32,6 +32,7 @@ type Stack struct {
 
 	opened bool // databases, by a server of this process; of ovsdb-server's goroutine
 	remote bridgeRemote
+	flows  flows
 
 	mu          sync.Mutex
 	subscribers []func(component string)
@@ -92,7 +93,7 @@ func newStack(o Options) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1)}
+	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1), flows: flows{make(chan struct{}, 1)}}
 	s.daemons = []*daemon{
 		{name: "ovsdb-server", args: s.serverArgs(), more: s.remoteArgs, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.serve},
 		{name: "ovs-vswitchd", args: switchArgs(&o), sockets: []string{switchSocket},
@@ -260,6 +261,7 @@ func (s *Stack) Run(ctx context.Context) error {
 	wg.Go(func() { s.guard(ctx) })
 	wg.Go(func() { s.keepSettings(ctx) })
 	wg.Go(func() { s.keepReached(ctx) })
+	wg.Go(func() { s.flows.keep(ctx, s) })
 	wg.Go(func() { s.releaseController(ctx) })
 	tick := time.NewTicker(logCheck)
 	defer tick.Stop()
