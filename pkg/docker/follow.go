@@ -72,12 +72,10 @@ func (s *Server) followOnce(ctx context.Context, version string, missing chan<- 
 			return version, err
 		}
 		s.events.observe(e)
-		synced := e.GetType() == controlpb.WatchEvent_SYNCED
-		if synced {
+		if e.GetType() == controlpb.WatchEvent_SYNCED {
 			s.events.follow(true)
 		}
-		// Where all is listed anew, nobody tells what has gone meanwhile.
-		if synced && version == "" || e.GetType() == controlpb.WatchEvent_DELETED && e.GetNetwork().GetNetworkId() == BridgeNetwork {
+		if e.GetType() == controlpb.WatchEvent_DELETED && e.GetNetwork().GetNetworkId() == BridgeNetwork {
 			select {
 			case missing <- struct{}{}:
 			default:

@@ -22,7 +22,6 @@ const (
 	reasonAddressNotUsable = v1alpha1.ReasonAddressNotUsable
 	reasonPoolExhausted    = v1alpha1.ReasonPoolExhausted
 	reasonPortInUse        = v1alpha1.ReasonPortInUse
-	reasonPortsNotAllowed  = v1alpha1.ReasonPortsNotAllowed
 )
 
 func codeOf(err error) codes.Code { return status.Code(err) }

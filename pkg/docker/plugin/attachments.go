@@ -130,16 +130,8 @@ func (l *locks) lock(at place) (unlock func()) {
 	}
 }
 
-// lastLeft is when the last call was done with a place; zero where that is long ago.
-func (l *locks) lastLeft(at place) time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.left[at]
-}
-
-// worked tells when calls worked on attachments, and on networks (places without a
-// container), last, which may be now; what is longer ago than anybody asks for is
-// forgotten.
+// worked tells when calls worked on attachments last, which may be now; what is
+// longer ago than anybody asks for is forgotten.
 func (l *locks) worked() map[place]time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
-	"github.com/vas-solutus/arca-network/api/v1alpha1"
 	"github.com/vas-solutus/arca-network/pkg/ipam"
 )
 
@@ -39,9 +38,8 @@ type fakeControl struct {
 	away   int
 	broken error
 	busy   map[int32]bool // host ports that a process listens on
-	// written is called when an attachment was updated, before that is answered; bridged
-	// when a network was made.
-	written, bridged func()
+	// written is called when an attachment was updated, before that is answered.
+	written func()
 }
 
 func newFakeControl() *fakeControl {
@@ -75,12 +73,7 @@ func (f *fakeControl) CreateBridge(_ context.Context, r *controlpb.CreateBridgeR
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		leave()
-		if f.bridged != nil {
-			f.bridged()
-		}
-	}()
+	defer leave()
 	if f.networks[r.GetNetworkId()] != nil {
 		return &controlpb.CreateBridgeResponse{}, nil
 	}
@@ -221,17 +214,6 @@ func (f *fakeControl) address(a *controlpb.ContainerNetwork, static []string) er
 	return nil
 }
 
-// hostFamilies are those of the host's addresses that a port is published at.
-func hostFamilies(a *controlpb.ContainerNetwork, p *controlpb.PublishedPort) (out []string) {
-	if p.GetHostIp() != "" {
-		return []string{map[bool]string{true: "6", false: "4"}[strings.Contains(p.GetHostIp(), ":")]}
-	}
-	for _, address := range a.GetAddresses() {
-		out = append(out, map[bool]string{true: "6", false: "4"}[strings.Contains(address, ":")])
-	}
-	return out
-}
-
 func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateContainerRequest, _ ...grpc.CallOption) (*controlpb.AttachContainerResponse, error) {
 	leave, err := f.enter()
 	if err != nil {
@@ -249,16 +231,11 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 		return nil, status.Error(codes.NotFound, "it does not exist")
 	}
 	for i, p := range r.GetPorts().GetPorts() {
-		if has := hostFamilies(a, &controlpb.PublishedPort{}); !slices.Contains(has, hostFamilies(a, p)[0]) {
-			return nil, refuse(codes.FailedPrecondition, v1alpha1.ReasonPortsNotAllowed, "ports[%d].host_ip: %s: the network has no such subnet", i, p.GetHostIp())
-		}
 		if f.busy[p.GetHostPort()] {
 			return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: a process listens on %d", i, p.GetHostPort())
 		}
 		for _, other := range f.attachments {
-			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool {
-				return q.GetHostPort() == p.GetHostPort() && slices.ContainsFunc(hostFamilies(other, q), func(f string) bool { return slices.Contains(hostFamilies(a, p), f) })
-			}) {
+			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool { return q.GetHostPort() == p.GetHostPort() }) {
 				return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: %d is published", i, p.GetHostPort())
 			}
 		}

@@ -19,8 +19,8 @@ const (
 // is in the later ones.
 type facts struct {
 	now time.Time
-	// worked is when calls worked on attachments and networks last: an engine stores
-	// them when it is answered, and that can take.
+	// worked is when calls worked on attachments last: an engine stores an endpoint
+	// when it is answered, and that can take.
 	worked map[place]time.Time
 	// greeted is when an engine was last started, as far as that was seen: what was
 	// half made before, nobody goes on with.
@@ -40,8 +40,6 @@ type leftovers struct {
 	attachments []attachment
 	networks    []network
 	links       []Link
-	// judged is the time of the facts.
-	judged time.Time
 	// again is when to look again at what is too young to be judged; 0 for never.
 	again time.Duration
 }
@@ -60,26 +58,23 @@ func judge(f facts) (out leftovers) {
 		}
 		return false
 	}
-	latest := func(since time.Time, at place) time.Time {
-		if worked := f.worked[at]; worked.After(since) {
-			return worked
-		}
-		return since
-	}
-	out.judged = f.now
 	used := map[string]bool{}
 	for _, a := range f.attachments {
 		grace := graceEndpoint
 		if a.notes[noteEndpoint] == "" {
 			grace = graceReservation
 		}
-		if f.abandoned(a) && settled(latest(a.notes.since(), a.place()), grace) {
+		since := a.notes.since()
+		if worked := f.worked[a.place()]; worked.After(since) {
+			since = worked
+		}
+		if f.abandoned(a) && settled(since, grace) {
 			out.attachments = append(out.attachments, a)
 		}
 		used[a.GetInterface().GetName()] = true
 	}
 	for _, n := range f.networks {
-		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(latest(n.notes.since(), place{network: n.id}), graceEndpoint) {
+		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(n.notes.since(), graceEndpoint) {
 			out.networks = append(out.networks, n)
 		}
 	}

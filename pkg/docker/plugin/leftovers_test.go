@@ -47,7 +47,6 @@ func TestJudge(t *testing.T) {
 		{"a network that the engine has forgotten", facts{engine: "E", attachments: attached(at(time.Hour, endpoint)), networks: []network{made}}, "attachment network"},
 		{"a network that it has", facts{engine: "E", endpoints: has, networks: []network{made}}, ""},
 		{"a network that it is making", facts{engine: "E", networks: []network{{id: "n1", notes: at(time.Second, notes{noteEngine: "E"})}}}, "again"},
-		{"a network that it was answered a moment ago", facts{engine: "E", networks: []network{made}, worked: map[place]time.Time{{network: "n1"}: now.Add(-time.Second)}}, "again"},
 		{"a network of others", facts{engine: "E", networks: []network{{id: "n1", notes: notes{noteEngine: "E"}}}}, ""},
 		{"a network of nobody knows which engine", facts{engine: "E", networks: []network{{id: "n1", notes: at(time.Hour, nil)}}}, ""},
 		{"an interface that is used", facts{engine: "E", endpoints: has, attachments: attached(at(time.Hour, endpoint)), links: []Link{{Outer: "arcao1"}}}, ""},
@@ -193,53 +192,4 @@ func (l *locks) users() (n int) {
 		n += k.users
 	}
 	return n
-}
-
-// TestSweepMeetsNetwork: so it is with a network.
-func TestSweepMeetsNetwork(t *testing.T) {
-	w := newWorld(t)
-	w.ok("IpamDriver.RequestPool", `{"Pool":"10.88.0.0/24"}`)
-	sweep := func() {
-		t.Helper()
-		if _, err := w.plugin.sweep(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	w.control.bridged = func() {
-		w.clock = w.clock.Add(graceEndpoint + 2*time.Second)
-		w.engine.asked = nil
-		look, _, err := w.plugin.look(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		if left := judge(look); len(left.networks) > 0 {
-			t.Error("a network would be removed that is being made")
-		}
-	}
-	const create = `{"NetworkID":"n1","Options":{},"IPv4Data":[{"AddressSpace":"arca","Pool":"10.88.0.0/24","Gateway":"10.88.0.1/24"}]}`
-	w.ok("NetworkDriver.CreateNetwork", create)
-	w.control.bridged = nil
-	sweep()
-	w.state("network n1 10.88.0.0/24")
-
-	// The call is repeated after the sweep has judged.
-	w.clock = w.clock.Add(graceEndpoint + 2*time.Second)
-	f, _, err := w.plugin.look(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := judge(f)
-	if len(left.networks) != 1 {
-		t.Fatalf("%d networks are left over, want the one that the engine has not", len(left.networks))
-	}
-	w.clock = w.clock.Add(time.Second)
-	w.ok("NetworkDriver.CreateNetwork", create)
-	if err := w.plugin.clear(t.Context(), left); err != nil {
-		t.Error(err)
-	}
-	w.state("network n1 10.88.0.0/24")
-
-	w.clock = w.clock.Add(graceEndpoint + 2*time.Second)
-	sweep()
-	w.state("")
 }

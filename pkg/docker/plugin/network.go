@@ -147,7 +147,6 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if o.existing != "" {
 		return empty{}, p.checkExisting(ctx, o.existing, r)
 	}
-	defer p.locks.lock(place{network: r.NetworkID})() // a sweep leaves it until the engine has it
 	sub := p.heldRanges(r)
 	request, err := createRequest(r, o, sub)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"regexp"
-	"slices"
 	"strconv"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
@@ -40,9 +39,6 @@ type binding struct {
 	// turn is the next of the range that is tried, left is how many more may be.
 	turn, left int32
 }
-
-// chosen tells that no port of the host is named.
-func (b binding) chosen() bool { return b.first == firstChosen && b.span == lastChosen-firstChosen+1 }
 
 // candidate is the port as it is tried now.
 func (b binding) candidate() *controlpb.PublishedPort {
@@ -117,16 +113,6 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
 		return nil
 	}
-	apart, _ := options[optionNoProxy6To4].(bool)
-	if apart {
-		bindings = ipv4.of(bindings)
-	}
-	asked := slices.ContainsFunc(bindings, binding.chosen) // it would not meet the other's
-	if asked {
-		if bindings, _, err = p.familiesApart(ctx, a, apart, bindings); err != nil {
-			return err
-		}
-	}
 	for {
 		ports := &controlpb.PublishedPorts{}
 		for _, b := range bindings {
@@ -136,19 +122,7 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 		if err == nil {
 			return nil
 		}
-		reason := reasonOf(err)
-		if taken := reason == reasonPortInUse; (taken || reason == reasonPortsNotAllowed) && !asked {
-			asked = true
-			mine, changed, failed := p.familiesApart(ctx, a, apart, bindings)
-			if failed != nil {
-				return failed
-			}
-			if changed {
-				bindings = mine
-				continue
-			}
-		}
-		if reason != reasonPortInUse || !next(bindings, messageOf(err)) {
+		if reasonOf(err) != reasonPortInUse || !next(bindings, messageOf(err)) {
 			return plain(err)
 		}
 	}

@@ -163,20 +163,6 @@ func (p *Plugin) sweep(ctx context.Context) (again time.Duration, err error) {
 	return left.again, errors.Join(engineErr, p.clear(ctx, left))
 }
 
-// removeNetworkIf removes a network, unless a call has worked on it since it was judged.
-func (p *Plugin) removeNetworkIf(ctx context.Context, n network, judged time.Time) error {
-	at := place{network: n.id}
-	defer p.locks.lock(at)()
-	if p.locks.lastLeft(at).After(judged) {
-		return nil
-	}
-	p.log.Info("Removing a network that the engine does not have", "network", n.id)
-	if _, err := p.control.DeleteBridge(ctx, &controlpb.DeleteBridgeRequest{NetworkId: n.id}); err != nil {
-		return fmt.Errorf("network %s: %w", n.id, plain(err))
-	}
-	return nil
-}
-
 func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.links, err = p.host.Links(); err != nil {
 		return f, nil, fmt.Errorf("listing interfaces: %w", err)
@@ -217,7 +203,10 @@ func (p *Plugin) clear(ctx context.Context, left leftovers) error {
 		errs = append(errs, p.removeIf(ctx, a))
 	}
 	for _, n := range left.networks {
-		errs = append(errs, p.removeNetworkIf(ctx, n, left.judged))
+		p.log.Info("Removing a network that the engine does not have", "network", n.id)
+		if _, err := p.control.DeleteBridge(ctx, &controlpb.DeleteBridgeRequest{NetworkId: n.id}); err != nil {
+			errs = append(errs, fmt.Errorf("network %s: %w", n.id, plain(err)))
+		}
 	}
 	for _, l := range left.links {
 		p.log.Info("Removing an interface without an attachment", "interface", l.Outer)
