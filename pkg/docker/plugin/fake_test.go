@@ -235,7 +235,9 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 			return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: a process listens on %d", i, p.GetHostPort())
 		}
 		for _, other := range f.attachments {
-			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool { return q.GetHostPort() == p.GetHostPort() }) {
+			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool {
+				return q.GetHostPort() == p.GetHostPort() && meet(listens(a, p), listens(other, q))
+			}) {
 				return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: %d is published", i, p.GetHostPort())
 			}
 		}
@@ -265,6 +267,18 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 	}
 	return &controlpb.AttachContainerResponse{}, nil
 }
+
+// listens are the families that a port of an attachment is published at.
+func listens(a *controlpb.ContainerNetwork, p *controlpb.PublishedPort) (f families) {
+	at, err := netip.ParseAddr(p.GetHostIp())
+	for _, address := range (attachment{ContainerNetwork: a}).addresses() {
+		f.ipv4 = f.ipv4 || address.Is4() && (err != nil || at.Is4())
+		f.ipv6 = f.ipv6 || address.Is6() && (err != nil || at.Is6())
+	}
+	return f
+}
+
+func meet(a, b families) bool { return a.ipv4 && b.ipv4 || a.ipv6 && b.ipv6 }
 
 func (f *fakeControl) DetachContainer(_ context.Context, r *controlpb.DetachContainerRequest, _ ...grpc.CallOption) (*controlpb.DetachContainerResponse, error) {
 	leave, err := f.enter()

@@ -486,6 +486,7 @@ func TestPublishingRanges(t *testing.T) {
 	w.ok(program, published("e3", hundred))
 	want("mac-024200000003", 7099)
 	w.control.busy[7099] = true
+	w.ok("NetworkDriver.RevokeExternalConnectivity", ids("n1", "e3"))
 	w.refused(program, published("e3", hundred), "7099")
 
 	// Of all ports, not all are tried.
