@@ -226,3 +226,29 @@ func TestPortsOfFamilies(t *testing.T) {
 		}
 	}
 }
+
+// The first releases of version 28 say of both endpoints that there are two; and after
+// a call that broke off, another endpoint may publish what it was not to.
+func TestWayTold(t *testing.T) {
+	both, four, six := families{true, true}, families{ipv4: true}, families{ipv6: true}
+	on := func(f families) []attachment { return []attachment{{notes: notes{noteWay: f.note()}}} }
+	for _, c := range []struct {
+		offers, had     families
+		others          []attachment
+		apart, brokeOff bool
+		want            families
+	}{
+		{offers: both, others: on(four), apart: true, want: six},
+		{offers: both, others: on(six), apart: true, want: four},
+		{offers: four, others: on(six), apart: true, want: four},
+		{offers: six, others: on(four), apart: true, want: six},
+		{offers: both, had: six, want: both},
+		{offers: both, others: on(four), apart: true, brokeOff: true, want: four},
+		{offers: both, had: six, others: on(four), brokeOff: true, want: both},
+		{offers: both, others: on(both), brokeOff: true, want: both},
+	} {
+		if got := wayTold(c.offers, c.had, c.others, c.apart, c.brokeOff); got != c.want {
+			t.Errorf("%+v: %+v", c, got)
+		}
+	}
+}

@@ -38,8 +38,9 @@ type fakeControl struct {
 	away   int
 	broken error
 	busy   map[int32]bool // host ports that a process listens on
-	// written is called when an attachment was updated, before that is answered.
-	written func()
+	// written is called when an attachment was updated, bridged when a network was
+	// made, before that is answered.
+	written, bridged func()
 }
 
 func newFakeControl() *fakeControl {
@@ -73,7 +74,12 @@ func (f *fakeControl) CreateBridge(_ context.Context, r *controlpb.CreateBridgeR
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer func() {
+		leave()
+		if f.bridged != nil {
+			f.bridged()
+		}
+	}()
 	if f.networks[r.GetNetworkId()] != nil {
 		return &controlpb.CreateBridgeResponse{}, nil
 	}

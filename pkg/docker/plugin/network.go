@@ -147,6 +147,7 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if o.existing != "" {
 		return empty{}, p.checkExisting(ctx, o.existing, r)
 	}
+	defer p.locks.lock(place{network: r.NetworkID})()
 	sub := p.heldRanges(r)
 	request, err := createRequest(r, o, sub)
 	if err != nil {
