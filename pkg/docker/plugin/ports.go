@@ -187,7 +187,7 @@ func anyHostIP(p *controlpb.PublishedPort) bool {
 
 // publish publishes the ports of an endpoint, of the families that it is the way of.
 func (p *Plugin) publish(ctx context.Context, n network, a attachment, way families, options map[string]any) error {
-	bindings, err := bindingsOf(options, n.notes[noteHostBinding], a.notes[noteEndpoint])
+	bindings, err := bindingsOf(options, n.hostBinding, a.notes[noteEndpoint])
 	if err != nil {
 		return err
 	}
