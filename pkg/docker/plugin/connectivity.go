@@ -83,6 +83,9 @@ func (p *Plugin) wayOf(ctx context.Context, a attachment, options map[string]any
 		}
 	}
 	way := wayTold(offers, a.way(), others, apart, brokeOff)
+	if !offers.ipv6 && a.families().ipv6 {
+		way.ipv6 = false // the engine does not give it the address
+	}
 	if !brokeOff {
 		return way, nil
 	}

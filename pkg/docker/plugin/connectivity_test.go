@@ -252,3 +252,16 @@ func TestWayTold(t *testing.T) {
 		}
 	}
 }
+
+// A container whose engine keeps IPv6 from it, on a network that has it, is reached by
+// IPv4 alone.
+func TestPortsWithoutIPv6(t *testing.T) {
+	w := newWorld(t)
+	w.ok("NetworkDriver.CreateNetwork", `{"NetworkID":"n1","Options":{},"IPv4Data":[{"Pool":"10.88.0.0/24"}],"IPv6Data":[{"Pool":"fd00:88::/64"}]}`)
+	w.ok("NetworkDriver.CreateEndpoint", endpointRequestOf("n1", "e1", "10.88.0.7/24", mac1))
+	w.ok("NetworkDriver.ProgramExternalConnectivity", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Options":{%q:[
+		{"Proto":6,"Port":80,"HostPort":8080},{"Proto":6,"Port":81,"HostPort":8081,"HostIP":"::"}]}}`, optionPortMap))
+	if got := w.control.attachments["mac-024200000001.n1"].GetPorts(); len(got) != 1 || got[0].GetHostIp() != "0.0.0.0" || got[0].GetHostPort() != 8080 {
+		t.Errorf("published %v, want 0.0.0.0:8080 alone", got)
+	}
+}

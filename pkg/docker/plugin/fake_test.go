@@ -277,11 +277,8 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 // listens are the families that a port of an attachment is published at.
 func listens(a *controlpb.ContainerNetwork, p *controlpb.PublishedPort) (f families) {
 	at, err := netip.ParseAddr(p.GetHostIp())
-	for _, address := range (attachment{ContainerNetwork: a}).addresses() {
-		f.ipv4 = f.ipv4 || address.Is4() && (err != nil || at.Is4())
-		f.ipv6 = f.ipv6 || address.Is6() && (err != nil || at.Is6())
-	}
-	return f
+	f = (attachment{ContainerNetwork: a}).families()
+	return families{f.ipv4 && (err != nil || at.Is4()), f.ipv6 && (err != nil || at.Is6())}
 }
 
 func meet(a, b families) bool { return a.ipv4 && b.ipv4 || a.ipv6 && b.ipv6 }

@@ -162,6 +162,14 @@ func ofFamilies(bindings []binding, way, has families) (out []binding) {
 	return out
 }
 
+// families are those of an attachment's addresses.
+func (a attachment) families() (f families) {
+	for _, address := range a.addresses() {
+		f.ipv4, f.ipv6 = f.ipv4 || address.Is4(), f.ipv6 || address.Is6()
+	}
+	return f
+}
+
 // keep begins each binding at the host's port that it has already.
 func keep(bindings []binding, ports []*controlpb.PublishedPort) {
 	left := slices.Clone(ports)
@@ -194,10 +202,7 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, way famil
 	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
 		return nil
 	}
-	var has families
-	for _, address := range a.addresses() {
-		has.ipv4, has.ipv6 = has.ipv4 || address.Is4(), has.ipv6 || address.Is6()
-	}
+	has := a.families()
 	bindings = ofFamilies(bindings, way, has)
 	keep(bindings, a.GetPorts())
 	for {
