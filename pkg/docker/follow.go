@@ -63,6 +63,7 @@ func (s *Server) followOnce(ctx context.Context, version string, missing chan<- 
 	if err != nil {
 		return version, err
 	}
+	there := version != "" // the predefined network, as far as is known
 	if version == "" {
 		s.events.begin()
 	}
@@ -75,7 +76,10 @@ func (s *Server) followOnce(ctx context.Context, version string, missing chan<- 
 		if e.GetType() == controlpb.WatchEvent_SYNCED {
 			s.events.follow(true)
 		}
-		if e.GetType() == controlpb.WatchEvent_DELETED && e.GetNetwork().GetNetworkId() == BridgeNetwork {
+		bridge := e.GetNetwork().GetNetworkId() == BridgeNetwork
+		there = there || bridge
+		// Its deletion may have been missed; then a list of all is without it.
+		if bridge && e.GetType() == controlpb.WatchEvent_DELETED || !there && e.GetType() == controlpb.WatchEvent_SYNCED {
 			select {
 			case missing <- struct{}{}:
 			default:

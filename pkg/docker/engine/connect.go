@@ -58,7 +58,7 @@ func readConnection(contentType string, data []byte) (c connection, ok bool) {
 func (e *Engine) connect(w http.ResponseWriter, r *http.Request, of string, c containerState) {
 	made := func(bool) {}
 	ignored := e.newest(r)
-	done := e.toShadow(w, r, of, "connect", func(ctx context.Context, n Network, body *object) error {
+	e.toShadow(w, r, of, "connect", func(ctx context.Context, n Network, body *object) error {
 		if c.ID == "" {
 			var err error
 			if c, err = e.container(ctx, body.text("Container")); isNotFound(err) {
@@ -83,8 +83,7 @@ func (e *Engine) connect(w http.ResponseWriter, r *http.Request, of string, c co
 		}
 		body.set("EndpointConfig", settings.encode())
 		return nil
-	})
-	made(done)
+	}, func(done bool) { made(done) })
 }
 
 // newest makes a request to connect one of the newest version, where a MAC address
@@ -100,12 +99,12 @@ func (e *Engine) newest(r *http.Request) (ignored bool) {
 
 // disconnect serves a request to disconnect a container from a network.
 func (e *Engine) disconnect(w http.ResponseWriter, r *http.Request, of string) {
-	e.toShadow(w, r, of, "disconnect", func(context.Context, Network, *object) error { return nil })
+	e.toShadow(w, r, of, "disconnect", func(context.Context, Network, *object) error { return nil }, func(bool) {})
 }
 
 // toShadow hands a request about a network on to its shadow, with a changed body,
-// and tells whether the engine has done it.
-func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb string, change func(ctx context.Context, n Network, body *object) error) (done bool) {
+// and tells whether the engine has done it, before the client hears it.
+func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb string, change func(ctx context.Context, n Network, body *object) error, done func(bool)) {
 	data, err := readBody(w, r)
 	if err == nil {
 		var name string
@@ -115,11 +114,12 @@ func (e *Engine) toShadow(w http.ResponseWriter, r *http.Request, of, verb strin
 		}
 	}
 	if err != nil {
+		done(false)
 		e.refuse(w, r, err)
-		return false
+		return
 	}
 	replaceBody(r, data)
-	return e.handOnTo(w, r, nil)
+	e.handOnTelling(w, r, nil, done)
 }
 
 func (e *Engine) onShadow(ctx context.Context, of string, data []byte, change func(ctx context.Context, n Network, body *object) error) (string, []byte, error) {

@@ -37,7 +37,8 @@ type Driver interface {
 }
 
 // expect tells the driver of endpoints, and does not wait. What it returns is to
-// be told whether the engine has made them.
+// be told whether the engine has made them; where not, it returns when they are
+// taken back: a network with one cannot be removed.
 func (e *Engine) expect(ctx context.Context, endpoints []Endpoint) (made func(bool)) {
 	if !e.choosesMAC() || len(endpoints) == 0 {
 		return func(bool) {}
@@ -53,18 +54,17 @@ func (e *Engine) expect(ctx context.Context, endpoints []Endpoint) (made func(bo
 		})
 	}
 	return func(made bool) {
-		go func() {
-			defer cancel()
-			began.Wait()
-			if made {
-				return
+		if made {
+			go func() { began.Wait(); cancel() }()
+			return
+		}
+		defer cancel()
+		began.Wait()
+		for _, p := range endpoints {
+			if err := e.expects.Forget(ctx, p); err != nil {
+				e.log.V(1).Info("An endpoint that the engine did not make is left to the driver", "network", p.Network, "container", p.Name, "reason", err.Error())
 			}
-			for _, p := range endpoints {
-				if err := e.expects.Forget(ctx, p); err != nil {
-					e.log.V(1).Info("An endpoint that the engine did not make is left to the driver", "network", p.Network, "container", p.Name, "reason", err.Error())
-				}
-			}
-		}()
+		}
 	}
 }
 

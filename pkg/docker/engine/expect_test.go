@@ -136,6 +136,44 @@ func expectedJSON(t *testing.T, p Endpoint) string {
 	return string(sorted.encode())
 }
 
+// slowToForget takes its time to forget, or until somebody has heard an answer.
+type slowToForget struct {
+	heard chan struct{}
+	early chan bool // whether that was before it had forgotten
+}
+
+func (slowToForget) Expect(context.Context, Endpoint) error { return nil }
+
+func (s slowToForget) Forget(context.Context, Endpoint) error {
+	select {
+	case <-s.heard:
+		s.early <- true
+	case <-time.After(200 * time.Millisecond):
+		s.early <- false
+	}
+	return nil
+}
+
+// Who hears that a container was not started can remove its network.
+func TestForgottenBeforeTheAnswer(t *testing.T) {
+	engine := startedOnce{"1.54", http.StatusInternalServerError, make(chan object, 1)}
+	driver := slowToForget{make(chan struct{}), make(chan bool, 1)}
+	e, err := New(Options{Address: serve(t, engine), Networks: testNetworks, Driver: driver, Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	answer, err := client(t, serve(t, e.InFrontOf(http.NotFoundHandler()))).Post("http://d/containers/c1/start", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	close(driver.heard)
+	if next(t, driver.early) {
+		t.Error("the client hears that its container was not started while the endpoint is still expected")
+	}
+}
+
 // A client of an old version cannot ask for a MAC address when it connects, and is
 // not let by the version that is used for ours.
 func TestOldClientsMACIsIgnored(t *testing.T) {

@@ -15,12 +15,24 @@ import (
 )
 
 // handOnTo lets the engine answer, and changes a successful answer that is JSON.
-// In refusals the names of shadows become ours. It tells whether the engine has
-// done what it was asked for.
-func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) (done bool) {
+// In refusals the names of shadows become ours.
+func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error)) {
+	e.handOnTelling(w, r, change, func(bool) {})
+}
+
+// handOnTelling also tells whether the engine has done what it was asked for,
+// before the client hears it.
+func (e *Engine) handOnTelling(w http.ResponseWriter, r *http.Request, change func(ctx context.Context, data []byte) ([]byte, error), done func(bool)) {
+	answered := false
+	defer func() {
+		if !answered {
+			done(false)
+		}
+	}()
 	e.handOnAnd(w, r, func(answer *http.Response) error {
 		refused := answer.StatusCode >= http.StatusBadRequest
-		done = !refused
+		answered = true
+		done(!refused)
 		if !refused && (change == nil || answer.StatusCode != http.StatusOK) {
 			return nil
 		}
@@ -41,7 +53,6 @@ func (e *Engine) handOnTo(w http.ResponseWriter, r *http.Request, change func(ct
 		answer.Header.Set("Content-Length", strconv.Itoa(len(data)))
 		return nil
 	})
-	return done
 }
 
 // handOnAnd lets the engine answer, and has something done before the client

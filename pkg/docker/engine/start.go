@@ -22,9 +22,7 @@ func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string)
 		e.refuse(w, r, err)
 		return
 	}
-	made := e.expect(r.Context(), endpoints)
-	done := e.handOnTo(w, r, nil)
-	made(done)
+	e.handOnTelling(w, r, nil, e.expect(r.Context(), endpoints))
 }
 
 // prepare makes a container ready that does not run, and tells of the endpoints

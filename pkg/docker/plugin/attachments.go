@@ -13,7 +13,8 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
 
-// place names an attachment: container is the plugin's own id, see containerOf.
+// place names an attachment: container is the plugin's own id, see containerOf. One
+// without a container names a network.
 type place struct{ container, network string }
 
 // key names an interface's maker.
@@ -91,7 +92,7 @@ func (p *Plugin) endpoint(ctx context.Context, network, endpoint string) (attach
 	return attachment{}, false, err
 }
 
-// locks keep two calls from working on one attachment at the same time.
+// locks keep two calls from working on one attachment, or network, at the same time.
 type locks struct {
 	now  func() time.Time
 	mu   sync.Mutex

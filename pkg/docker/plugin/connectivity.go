@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -45,12 +46,11 @@ func (p *Plugin) connected(ctx context.Context, r externalConnectivityRequest) (
 	if err != nil {
 		return empty{}, err
 	}
-	if p.brokeOffLately() {
-		if err := p.takeOver(ctx, a); err != nil {
-			return empty{}, err
-		}
+	way, err := p.wayOf(ctx, a, r.Options)
+	if err != nil {
+		return empty{}, err
 	}
-	if err := p.publish(ctx, n, a, r.Options); err != nil {
+	if err := p.publish(ctx, n, a, way, r.Options); err != nil {
 		return empty{}, err
 	}
 	if n.names {
@@ -59,19 +59,71 @@ func (p *Plugin) connected(ctx context.Context, r externalConnectivityRequest) (
 	return empty{}, nil
 }
 
-// takeOver takes back what a container's other endpoints publish.
-func (p *Plugin) takeOver(ctx context.Context, by attachment) error {
-	list, err := p.all(ctx)
-	if err != nil {
-		return err
+// wayOf is of which families an endpoint is told now that it is its container's way,
+// and takes back what others publish of those, where a call broke off.
+func (p *Plugin) wayOf(ctx context.Context, a attachment, options map[string]any) (families, error) {
+	var apart bool
+	if err := read(options, optionApart, &apart); err != nil {
+		return families{}, err
 	}
-	var errs []error
-	for _, a := range list {
-		if a.place() == by.place() || len(a.GetPorts()) == 0 || !sameContainer(a, by) {
-			continue
+	brokeOff := p.brokeOffLately()
+	offered := joinAnswer(a, false)
+	offers := families{offered.Gateway != "", offered.GatewayIPv6 != ""}
+	var others []attachment
+	// Else it is known without them.
+	if brokeOff || offers.ipv4 && offers.ipv6 && asksForPorts(options) {
+		list, err := p.all(ctx)
+		if err != nil {
+			return families{}, err
 		}
-		p.log.Info("Taking published ports from another endpoint of the container, whose call broke off", "attachment", a.GetName(), "ports", len(a.GetPorts()))
-		errs = append(errs, p.disconnect(ctx, a))
+		for _, o := range list {
+			if o.place() != a.place() && o.way() != (families{}) && sameContainer(o, a) {
+				others = append(others, o)
+			}
+		}
+	}
+	way := wayTold(offers, a.way(), others, apart, brokeOff)
+	if !offers.ipv6 && a.families().ipv6 {
+		way.ipv6 = false // the engine does not give it the address
+	}
+	if !brokeOff {
+		return way, nil
+	}
+	return way, p.takeOver(ctx, way, others)
+}
+
+// wayTold is of which families an endpoint is its container's way. An engine of
+// version 28 or later has one endpoint for IPv4 and maybe another one for IPv6. That
+// these are two it tells the one for IPv4, and in its first releases both, and no
+// more. So the one for IPv6 is known by what was told before: an endpoint is told
+// again only when something changes for it, and one that loses a family is told
+// before the one that gets it.
+func wayTold(offers, had families, others []attachment, apart, brokeOff bool) families {
+	other4 := slices.ContainsFunc(others, func(o attachment) bool { return o.way() == families{ipv4: true} })
+	switch both := (families{true, true}); {
+	case offers == families{ipv6: true}:
+		return offers // an engine publishes nothing at an IPv4 address then, and does not mind
+	case offers != both && !apart:
+		return both // what it has no address for is refused: an engine would relay it
+	case apart && offers == both && had == families{} && other4 && !brokeOff:
+		return families{ipv6: true}
+	case apart:
+		return families{ipv4: true}
+	case had == both, had == families{} && other4:
+		return families{ipv6: true}
+	default:
+		return both
+	}
+}
+
+// takeOver takes back what a container's other endpoints publish of some families.
+func (p *Plugin) takeOver(ctx context.Context, way families, others []attachment) error {
+	var errs []error
+	for _, o := range others {
+		if other := o.way(); way.ipv4 && other.ipv4 || way.ipv6 && other.ipv6 {
+			p.log.Info("Taking published ports from another endpoint of the container, whose call broke off", "attachment", o.GetName(), "ports", len(o.GetPorts()))
+			errs = append(errs, p.disconnect(ctx, o))
+		}
 	}
 	return errors.Join(errs...)
 }

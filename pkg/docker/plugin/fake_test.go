@@ -38,8 +38,9 @@ type fakeControl struct {
 	away   int
 	broken error
 	busy   map[int32]bool // host ports that a process listens on
-	// written is called when an attachment was updated, before that is answered.
-	written func()
+	// written is called when an attachment was updated, bridged when a network was
+	// made, before that is answered.
+	written, bridged func()
 }
 
 func newFakeControl() *fakeControl {
@@ -73,7 +74,12 @@ func (f *fakeControl) CreateBridge(_ context.Context, r *controlpb.CreateBridgeR
 	if err != nil {
 		return nil, err
 	}
-	defer leave()
+	defer func() {
+		leave()
+		if f.bridged != nil {
+			f.bridged()
+		}
+	}()
 	if f.networks[r.GetNetworkId()] != nil {
 		return &controlpb.CreateBridgeResponse{}, nil
 	}
@@ -235,7 +241,9 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 			return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: a process listens on %d", i, p.GetHostPort())
 		}
 		for _, other := range f.attachments {
-			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool { return q.GetHostPort() == p.GetHostPort() }) {
+			if other != a && slices.ContainsFunc(other.GetPorts(), func(q *controlpb.PublishedPort) bool {
+				return q.GetHostPort() == p.GetHostPort() && meet(listens(a, p), listens(other, q))
+			}) {
 				return nil, refuse(codes.FailedPrecondition, reasonPortInUse, "ports[%d].host_port: %d is published", i, p.GetHostPort())
 			}
 		}
@@ -265,6 +273,15 @@ func (f *fakeControl) UpdateContainer(_ context.Context, r *controlpb.UpdateCont
 	}
 	return &controlpb.AttachContainerResponse{}, nil
 }
+
+// listens are the families that a port of an attachment is published at.
+func listens(a *controlpb.ContainerNetwork, p *controlpb.PublishedPort) (f families) {
+	at, err := netip.ParseAddr(p.GetHostIp())
+	f = (attachment{ContainerNetwork: a}).families()
+	return families{f.ipv4 && (err != nil || at.Is4()), f.ipv6 && (err != nil || at.Is6())}
+}
+
+func meet(a, b families) bool { return a.ipv4 && b.ipv4 || a.ipv6 && b.ipv6 }
 
 func (f *fakeControl) DetachContainer(_ context.Context, r *controlpb.DetachContainerRequest, _ ...grpc.CallOption) (*controlpb.DetachContainerResponse, error) {
 	leave, err := f.enter()

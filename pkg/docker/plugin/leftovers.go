@@ -19,8 +19,8 @@ const (
 // is in the later ones.
 type facts struct {
 	now time.Time
-	// worked is when calls worked on attachments last: an engine stores an endpoint
-	// when it is answered, and that can take.
+	// worked is when calls worked on attachments last, and on networks, whose places
+	// have no container: an engine stores either when it is answered, and that can take.
 	worked map[place]time.Time
 	// greeted is when an engine was last started, as far as that was seen: what was
 	// half made before, nobody goes on with.
@@ -64,17 +64,13 @@ func judge(f facts) (out leftovers) {
 		if a.notes[noteEndpoint] == "" {
 			grace = graceReservation
 		}
-		since := a.notes.since()
-		if worked := f.worked[a.place()]; worked.After(since) {
-			since = worked
-		}
-		if f.abandoned(a) && settled(since, grace) {
+		if f.abandoned(a) && settled(f.since(a.notes, a.place()), grace) {
 			out.attachments = append(out.attachments, a)
 		}
 		used[a.GetInterface().GetName()] = true
 	}
 	for _, n := range f.networks {
-		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(n.notes.since(), graceEndpoint) {
+		if n.notes[noteMaker] == maker && f.forgotten(n) && settled(f.since(n.notes, place{network: n.id}), graceEndpoint) {
 			out.networks = append(out.networks, n)
 		}
 	}
@@ -84,6 +80,15 @@ func judge(f facts) (out leftovers) {
 		}
 	}
 	return out
+}
+
+// since is when something was done last about what has notes at a place.
+func (f facts) since(n notes, at place) time.Time {
+	since := n.since()
+	if worked := f.worked[at]; worked.After(since) {
+		return worked
+	}
+	return since
 }
 
 // abandoned tells whether no endpoint of the engine's is behind an attachment.

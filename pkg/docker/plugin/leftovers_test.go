@@ -184,6 +184,36 @@ func TestSweepMeetsCreation(t *testing.T) {
 	}
 }
 
+// TestSweepMeetsNetwork: the engine stores a network too when it is answered.
+func TestSweepMeetsNetwork(t *testing.T) {
+	w := newWorld(t)
+	sweep := func() (again time.Duration) {
+		t.Helper()
+		again, err := w.plugin.sweep(t.Context())
+		if err != nil {
+			t.Error(err)
+		}
+		return again
+	}
+	w.control.bridged = func() {
+		w.clock = w.clock.Add(graceEndpoint + 2*time.Second)
+		sweep()
+	}
+	w.network("n1", "10.88.0.0/24")
+	w.control.bridged = nil
+	made := "network n1 10.88.0.0/24"
+	w.state(made)
+	w.clock = w.clock.Add(graceEndpoint)
+	if again := sweep(); again != time.Second {
+		t.Errorf("it is looked at again after %s, want a second", again)
+	}
+	w.state(made)
+	// The engine was killed over the answer.
+	w.clock = w.clock.Add(time.Second)
+	sweep()
+	w.state("")
+}
+
 // users are the calls that work on attachments, or wait for that.
 func (l *locks) users() (n int) {
 	l.mu.Lock()

@@ -4,6 +4,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -28,7 +29,10 @@ type network struct {
 	mtu      int
 	// names: its gateway answers for names.
 	names bool
-	notes notes
+	// hostBinding is the host's address that ports are published at where none is said;
+	// empty for all.
+	hostBinding string
+	notes       notes
 	// containers are on it.
 	containers int
 }
@@ -60,10 +64,12 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 	}
 	var out []network
 	for _, b := range list.GetBridges() {
+		facts := docker.FactsOf(b)
 		n := network{
-			id: b.GetNetworkId(), label: fmt.Sprintf("%s (%s)", docker.FactsOf(b).Name, docker.NetworkID(b)),
+			id: b.GetNetworkId(), label: fmt.Sprintf("%s (%s)", facts.Name, docker.NetworkID(b)),
 			internal: b.GetInternal(), mtu: int(b.GetMtu()), notes: b.GetAnnotations(), containers: len(b.GetContainers()),
-			names: b.GetDns() == nil || b.GetDns().Enabled == nil || b.GetDns().GetEnabled(),
+			names:       b.GetDns() == nil || b.GetDns().Enabled == nil || b.GetDns().GetEnabled(),
+			hostBinding: hostBindingOf(b.GetAnnotations(), facts),
 		}
 		for _, s := range b.GetSubnets() {
 			cidr, err := netip.ParsePrefix(s.GetCidr())
@@ -82,6 +88,16 @@ func (p *Plugin) listNetworks(ctx context.Context, r *controlpb.ListBridgesReque
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// hostBindingOf is what a network's maker was told, who may be this driver or serve
+// Docker's API. To an engine 0.0.0.0 is all addresses there, of both families.
+func hostBindingOf(noted notes, facts docker.Facts) string {
+	a, err := netip.ParseAddr(cmp.Or(noted[noteHostBinding], facts.Options[optionHostBinding]))
+	if err != nil || a == netip.IPv4Unspecified() {
+		return ""
+	}
+	return a.Unmap().String()
 }
 
 // outside is the first of addresses that is in none of the network's subnets.
@@ -147,6 +163,7 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (emp
 	if o.existing != "" {
 		return empty{}, p.checkExisting(ctx, o.existing, r)
 	}
+	defer p.locks.lock(place{network: r.NetworkID})()
 	sub := p.heldRanges(r)
 	request, err := createRequest(r, o, sub)
 	if err != nil {

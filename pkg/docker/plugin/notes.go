@@ -38,6 +38,9 @@ const (
 	noteResolver = notePrefix + "resolver"
 	// noteIPv6 says that the engine gives the endpoint its IPv6 address.
 	noteIPv6 = notePrefix + "endpoint-ipv6"
+	// noteWay is of which families an endpoint with published ports was told that it is
+	// its container's way; not there where it is of none.
+	noteWay = notePrefix + "way"
 	// noteInterface is the name of the interface within the container.
 	noteInterface   = notePrefix + "interface"
 	noteHostBinding = notePrefix + "host-binding-ipv4"

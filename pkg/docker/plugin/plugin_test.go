@@ -20,6 +20,8 @@ import (
 	"github.com/go-logr/logr/testr"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/vas-solutus/arca-network/pkg/docker"
 )
 
 // world is a plugin and what it works with.
@@ -451,6 +453,37 @@ func TestPublishing(t *testing.T) {
 	}
 }
 
+// The address that ports are published at where none is said is a network's own,
+// whether this driver has made it or who serves Docker's API.
+func TestPublishedAtTheNetworksAddress(t *testing.T) {
+	for name, c := range map[string]struct{ made, served, want string }{
+		"made here":                  {made: "127.0.0.1", want: "127.0.0.1"},
+		"of Docker's API":            {served: "127.0.0.1", want: "127.0.0.1"},
+		"made here, all addresses":   {made: "0.0.0.0"},
+		"of Docker's API, all":       {served: "0.0.0.0"},
+		"of Docker's API, IPv6":      {served: "::1", want: "::1"},
+		"of Docker's API, not valid": {served: "here"},
+		"none":                       {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			generic := "{}"
+			if c.made != "" {
+				generic = fmt.Sprintf(`{%q:%q}`, optionHostBinding, c.made)
+			}
+			w.ok("NetworkDriver.CreateNetwork", `{"NetworkID":"n1","Options":{"com.docker.network.generic":`+generic+`},"IPv4Data":[{"Pool":"10.88.0.0/24"}],"IPv6Data":[{"Pool":"fd00:88::/64"}]}`)
+			if c.served != "" {
+				maps.Copy(w.control.networks["n1"].Annotations, docker.Facts{Options: map[string]string{optionHostBinding: c.served}}.Annotations())
+			}
+			w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Interface":{"Address":"10.88.0.7/24","AddressIPv6":"fd00:88::7/64","MacAddress":%q}}`, mac1))
+			w.ok("NetworkDriver.ProgramExternalConnectivity", `{"NetworkID":"n1","EndpointID":"e1","Options":{"com.docker.network.portmap":[{"Proto":6,"Port":80,"HostPort":8080}]}}`)
+			if got := w.control.attachments["mac-024200000001.n1"].GetPorts()[0].GetHostIp(); got != c.want {
+				t.Errorf("published at %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 // All of each range is tried, however many ports were in use in others.
 func TestPublishingRanges(t *testing.T) {
 	const program = "NetworkDriver.ProgramExternalConnectivity"
@@ -486,6 +519,7 @@ func TestPublishingRanges(t *testing.T) {
 	w.ok(program, published("e3", hundred))
 	want("mac-024200000003", 7099)
 	w.control.busy[7099] = true
+	w.ok("NetworkDriver.RevokeExternalConnectivity", ids("n1", "e3"))
 	w.refused(program, published("e3", hundred), "7099")
 
 	// Of all ports, not all are tried.

@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 )
@@ -104,21 +107,110 @@ func next(bindings []binding, message string) bool {
 	return true
 }
 
-// publish publishes the ports of an endpoint.
-func (p *Plugin) publish(ctx context.Context, n network, a attachment, options map[string]any) error {
-	bindings, err := bindingsOf(options, n.notes[noteHostBinding], a.notes[noteEndpoint])
+// families are some of IPv4 and IPv6.
+type families struct{ ipv4, ipv6 bool }
+
+func (f families) has(a netip.Addr) bool { return a.Is4() && f.ipv4 || a.Is6() && f.ipv6 }
+
+// note is how an annotation tells them.
+func (f families) note() string {
+	var out []string
+	if f.ipv4 {
+		out = append(out, family(false))
+	}
+	if f.ipv6 {
+		out = append(out, family(true))
+	}
+	return strings.Join(out, " ")
+}
+
+// way is of which families an endpoint publishes its container's ports; none where
+// it publishes nothing.
+func (a attachment) way() (f families) {
+	if note, told := a.notes[noteWay]; told {
+		return families{strings.Contains(note, family(false)), strings.Contains(note, family(true))}
+	}
+	for _, p := range a.GetPorts() { // of a version that did not note it
+		at, err := netip.ParseAddr(p.GetHostIp())
+		f.ipv4 = f.ipv4 || err != nil || at.Is4()
+		f.ipv6 = f.ipv6 || err != nil || at.Is6()
+	}
+	return f
+}
+
+func asksForPorts(options map[string]any) bool {
+	list, _ := options[optionPortMap].([]any)
+	return len(list) > 0
+}
+
+// ofFamilies are the bindings at the host's addresses of some families, for an
+// endpoint that has addresses of its own of some.
+func ofFamilies(bindings []binding, way, has families) (out []binding) {
+	for _, b := range bindings {
+		at, err := netip.ParseAddr(b.port.GetHostIp())
+		switch {
+		case err == nil && !way.has(at):
+			continue
+		case err == nil || way == has || has != families{true, true}:
+		case way.ipv4:
+			b.port.HostIp = netip.IPv4Unspecified().String()
+		default:
+			b.port.HostIp = netip.IPv6Unspecified().String()
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// families are those of an attachment's addresses.
+func (a attachment) families() (f families) {
+	for _, address := range a.addresses() {
+		f.ipv4, f.ipv6 = f.ipv4 || address.Is4(), f.ipv6 || address.Is6()
+	}
+	return f
+}
+
+// keep begins each binding at the host's port that it has already.
+func keep(bindings []binding, ports []*controlpb.PublishedPort) {
+	left := slices.Clone(ports)
+	for i := range bindings {
+		b := &bindings[i]
+		at := slices.IndexFunc(left, func(p *controlpb.PublishedPort) bool {
+			return p.GetProtocol() == b.port.GetProtocol() && p.GetContainerPort() == b.port.GetContainerPort() &&
+				(p.GetHostIp() == b.port.GetHostIp() || anyHostIP(p) && anyHostIP(b.port)) &&
+				p.GetHostPort() >= b.first && p.GetHostPort() < b.first+b.span
+		})
+		if at >= 0 {
+			b.turn = left[at].GetHostPort() - b.first
+			left = slices.Delete(left, at, at+1)
+		}
+	}
+}
+
+// anyHostIP tells whether a port is published at all addresses, if only of one family.
+func anyHostIP(p *controlpb.PublishedPort) bool {
+	at, err := netip.ParseAddr(p.GetHostIp())
+	return err != nil || at.IsUnspecified()
+}
+
+// publish publishes the ports of an endpoint, of the families that it is the way of.
+func (p *Plugin) publish(ctx context.Context, n network, a attachment, way families, options map[string]any) error {
+	bindings, err := bindingsOf(options, n.hostBinding, a.notes[noteEndpoint])
 	if err != nil {
 		return err
 	}
 	if len(bindings) == 0 && len(a.GetPorts()) == 0 {
 		return nil
 	}
+	has := a.families()
+	bindings = ofFamilies(bindings, way, has)
+	keep(bindings, a.GetPorts())
 	for {
 		ports := &controlpb.PublishedPorts{}
 		for _, b := range bindings {
 			ports.Ports = append(ports.Ports, b.candidate())
 		}
-		err := p.setPorts(ctx, a, ports)
+		err := p.setPorts(ctx, a, families{way.ipv4 && has.ipv4, way.ipv6 && has.ipv6}, ports)
 		if err == nil {
 			return nil
 		}
@@ -128,23 +220,23 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, options m
 	}
 }
 
-func (p *Plugin) setPorts(ctx context.Context, a attachment, ports *controlpb.PublishedPorts) error {
+func (p *Plugin) setPorts(ctx context.Context, a attachment, way families, ports *controlpb.PublishedPorts) error {
 	defer p.locks.lock(a.place())()
 	if len(ports.GetPorts()) > 0 {
 		p.removals.await(ctx, "")
 	}
 	_, err := p.control.UpdateContainer(ctx, &controlpb.UpdateContainerRequest{
-		ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(), Ports: ports,
+		ContainerId: a.GetContainerId(), NetworkId: a.GetNetworkId(), Ports: ports, Annotations: notes{noteWay: way.note()},
 	})
 	return err
 }
 
 // unpublish takes published ports back.
 func (p *Plugin) unpublish(ctx context.Context, a attachment) error {
-	if len(a.GetPorts()) == 0 {
+	if len(a.GetPorts()) == 0 && a.notes[noteWay] == "" {
 		return nil
 	}
-	if err := p.setPorts(ctx, a, &controlpb.PublishedPorts{}); err != nil {
+	if err := p.setPorts(ctx, a, families{}, &controlpb.PublishedPorts{}); err != nil {
 		return errors.New("taking published ports back: " + plain(err).Error())
 	}
 	return nil

@@ -127,6 +127,7 @@ const (
 	optionInternal     = "com.docker.network.internal"
 	optionGateway      = "com.docker.network.gateway"
 	optionPortMap      = "com.docker.network.portmap"
+	optionApart        = "com.docker.network.driver.private.no_proxy_6to4"
 	optionMAC          = "com.docker.network.endpoint.macaddress"
 	optionEndpointName = "com.docker.network.endpoint.name"
 	optionInterface    = "com.docker.network.endpoint.ifname"
