@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/topology"
 )
 
@@ -38,6 +39,14 @@ func faults() []fault {
 		{name: "OVS port deleted by hand", short: true, do: func(ctx context.Context, c *course) error {
 			return c.vsctl("del-port", c.portOf("b"))
 		}},
+		{name: "southbound port binding deleted by hand, on which ovn-northd ends itself", short: true, do: unbind},
+		{name: "settings in table Open_vSwitch cleared by hand", do: func(_ context.Context, c *course) error {
+			return c.vsctl("clear", "Open_vSwitch", ".", "external_ids")
+		}},
+		{name: "all flows of the bridge removed by hand", short: true, do: func(ctx context.Context, c *course) error {
+			_, err := c.tool(ctx, "ovs-ofctl", "-OOpenFlow15", "--timeout=10", "del-flows", "unix:"+filepath.Join(c.run, ovnd.Bridge+".mgmt"))
+			return err
+		}},
 		{name: "container's interface deleted by hand", do: func(context.Context, *course) error {
 			return ip("-n", "b", "link", "del", "eth0")
 		}},
@@ -60,6 +69,20 @@ func killOurselves(_ context.Context, c *course) error {
 		return err
 	}
 	return c.start()
+}
+
+// unbind deletes the router's port on the gateway chassis, and leaves the switch's that
+// goes with it.
+func unbind(ctx context.Context, c *course) error {
+	sbctl := func(args ...string) (string, error) {
+		return c.tool(ctx, "ovn-sbctl", append([]string{"--db=" + c.endpoint(), "--timeout=10"}, args...)...)
+	}
+	found, err := sbctl("--bare", "--columns=_uuid", "find", "Port_Binding", "logical_port=cr-"+topology.JoinSwitchName+"-rtr")
+	if err != nil {
+		return err
+	}
+	_, err = sbctl("destroy", "Port_Binding", strings.TrimSpace(found))
+	return err
 }
 
 func kill(daemon string) func(context.Context, *course) error {
