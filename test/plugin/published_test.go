@@ -92,33 +92,45 @@ func (w *world) bindings(ctx context.Context) (out []string, err error) {
 	return out, nil
 }
 
-// translated are the ports of the host that lead to containers.
+// translated are the ports of the host that lead to containers. One that does so at
+// all addresses of both families is told once.
 func translated(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	for _, name := range []string{"everywhere4", "somewhere4", "everywhere6", "somewhere6"} {
-		raw, err := exec.CommandContext(ctx, "nft", "-j", "list", "map", "inet", "arca", name).CombinedOutput()
+		in, err := translatedIn(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("nft: %w: %s", err, raw)
+			return nil, err
 		}
-		var said struct {
-			Nftables []struct {
-				Map struct {
-					Elem [][2]struct{ Concat []any }
-				}
+		maps.Copy(out, in)
+	}
+	return out, nil
+}
+
+// translatedIn are those in one map of the host's table.
+func translatedIn(ctx context.Context, name string) (map[string]string, error) {
+	raw, err := exec.CommandContext(ctx, "nft", "-j", "list", "map", "inet", "arca", name).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("nft: %w: %s", err, raw)
+	}
+	var said struct {
+		Nftables []struct {
+			Map struct {
+				Elem [][2]struct{ Concat []any }
 			}
 		}
-		if err := json.Unmarshal(raw, &said); err != nil {
-			return nil, fmt.Errorf("nft says %s: %w", raw, err)
-		}
-		for _, object := range said.Nftables {
-			for _, e := range object.Map.Elem {
-				from, to := e[0].Concat, e[1].Concat
-				address := ""
-				if strings.HasPrefix(name, "somewhere") {
-					address, from = fmt.Sprint(from[0]), from[1:]
-				}
-				out[fmt.Sprintf("%v %s:%v", from[0], address, from[1])] = fmt.Sprintf("%v:%v", to[0], to[1])
+	}
+	if err := json.Unmarshal(raw, &said); err != nil {
+		return nil, fmt.Errorf("nft says %s: %w", raw, err)
+	}
+	out := map[string]string{}
+	for _, object := range said.Nftables {
+		for _, e := range object.Map.Elem {
+			from, to := e[0].Concat, e[1].Concat
+			address := ""
+			if strings.HasPrefix(name, "somewhere") {
+				address, from = fmt.Sprint(from[0]), from[1:]
 			}
+			out[fmt.Sprintf("%v %s:%v", from[0], address, from[1])] = fmt.Sprintf("%v:%v", to[0], to[1])
 		}
 	}
 	return out, nil

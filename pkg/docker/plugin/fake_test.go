@@ -405,14 +405,19 @@ type fakeEngine struct {
 	mu        sync.Mutex
 	id        string
 	endpoints map[string]map[string]bool
-	away      bool
+	// away: it answers no question; starting: nor does it refuse one.
+	away, starting bool
 	// asked is called when the endpoints are asked for.
 	asked func()
 	// folder has the containers' resolv.conf, by their ids.
 	folder string
 }
 
-func (e *fakeEngine) ResolvConf(_ context.Context, container string) (string, error) {
+func (e *fakeEngine) ResolvConf(ctx context.Context, container string) (string, error) {
+	if e.starting {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
 	return filepath.Join(e.folder, container), nil
 }
 

@@ -86,6 +86,7 @@ type Plugin struct {
 	// released are addresses of endpoints that have just been deleted.
 	released *released
 	sweeper  *sweeper
+	unasked  unasked
 	// brokeOff is when a call broke off last.
 	brokeOff atomic.Pointer[time.Time]
 }
@@ -98,5 +99,6 @@ func New(o Options) *Plugin {
 	p.known, p.stands = newHints[place](), newHints[string]()
 	p.released = &released{now: p.now, when: map[releasedAddress]time.Time{}}
 	p.sweeper = newSweeper()
+	p.unasked.of = map[string]nameServer{}
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,12 +59,62 @@ func resolverOf(a attachment) (out netip.Addr, ok bool) {
 // point changes the name server of an endpoint's container, where it is one of
 // some. That it cannot is no reason to refuse the container, which has one.
 func (p *Plugin) point(ctx context.Context, a attachment, to netip.Addr, from ...netip.Addr) {
-	path, err := p.engine.ResolvConf(ctx, a.notes[noteContainer])
+	container := a.notes[noteContainer]
+	starts := p.sweeper.knownEngine() == ""
+	path, err := p.resolvConf(ctx, container, starts)
+	p.unasked.mu.Lock()
+	defer p.unasked.mu.Unlock()
+	delete(p.unasked.of, container)
+	if err != nil && starts {
+		p.unasked.of[container] = nameServer{to, from}
+		p.sweeper.suspect()
+		return
+	}
+	p.pointAt(container, path, err, nameServer{to, from})
+}
+
+// nameServer is what a container is to have in place of one of some others.
+type nameServer struct {
+	to   netip.Addr
+	from []netip.Addr
+}
+
+// unasked are changes for which the engine has to be asked once it answers.
+type unasked struct {
+	mu sync.Mutex
+	of map[string]nameServer // by container
+}
+
+// resolvConf is the path of a container's file. An engine that starts containers
+// before it answers waits for us: of such a one it is told only if it is known.
+func (p *Plugin) resolvConf(ctx context.Context, container string, starts bool) (string, error) {
+	timeout := engineTimeout
+	if starts {
+		timeout = 0
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return p.engine.ResolvConf(ctx, container)
+}
+
+// pointUnasked does what could not be done while the engine did not answer.
+func (p *Plugin) pointUnasked(ctx context.Context) {
+	p.unasked.mu.Lock()
+	defer p.unasked.mu.Unlock()
+	for container, n := range p.unasked.of {
+		path, err := p.resolvConf(ctx, container, false)
+		p.pointAt(container, path, err, n)
+	}
+	clear(p.unasked.of)
+}
+
+// pointAt changes the file of a container, whose path is known or not.
+func (p *Plugin) pointAt(container, path string, err error, n nameServer) {
 	if err == nil {
-		err = rewriteFile(path, func(was string) string { return withNameServer(was, from, to) })
+		err = rewriteFile(path, func(was string) string { return withNameServer(was, n.from, n.to) })
 	}
 	if err != nil {
-		p.log.Error(err, "The name server of a container stays as it is", "container", a.notes[noteContainer], "wanted", to.String())
+		p.log.Error(err, "The name server of a container stays as it is", "container", container, "wanted", n.to.String())
 	}
 }
 

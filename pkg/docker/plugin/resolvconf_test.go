@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 )
@@ -96,4 +97,63 @@ func TestResolver(t *testing.T) {
 	}
 	w.ok(program, gone)
 	said("c2", "127.0.0.11")
+}
+
+// TestResolverOfAnEngineThatStarts: an engine that starts its containers waits for us,
+// and answers when it has. What it would have been asked for is done then.
+func TestResolverOfAnEngineThatStarts(t *testing.T) {
+	w := newWorld(t)
+	w.engine.folder = t.TempDir()
+	ends := map[string]string{} // of containers that are reached by their endpoints, or were
+	pool := w.network("n1", "10.88.0.0/24")
+	w.engine.endpoints["n1"] = map[string]bool{}
+	for i, c := range []string{"c1", "c2"} {
+		mac := fmt.Sprintf("02:42:00:00:00:0%d", i)
+		address := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "", mac))["Address"]
+		w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":%q,"Interface":{"Address":%q,"MacAddress":%q},
+			"Options":{"network.arca.dev/container-id":%q,"network.arca.dev/resolver":%q}}`, "e-"+c, address, mac, c, ResolverGateway))
+		w.engine.endpoints["n1"]["e-"+c] = true
+		ends[c] = ids("n1", "e-"+c)
+		if err := os.WriteFile(filepath.Join(w.engine.folder, c), []byte("nameserver 127.0.0.11\noptions ndots:0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := func(container, want string) {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(w.engine.folder, container))
+		if err != nil || !strings.HasPrefix(string(raw), "nameserver "+want+"\n") {
+			t.Errorf("container %s has %q (%v), want %s", container, raw, err, want)
+		}
+	}
+	w.restart()
+	w.engine.starting, w.engine.away = true, true
+	w.ok("Plugin.Activate", "")
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		w.ok("NetworkDriver.ProgramExternalConnectivity", ends["c1"])
+		w.ok("NetworkDriver.ProgramExternalConnectivity", ends["c2"])
+		w.ok("NetworkDriver.RevokeExternalConnectivity", ends["c2"])
+	}()
+	select {
+	case <-answered:
+	case <-time.After(callTimeout / 4):
+		t.Fatal("the engine waits for us, and we for it")
+	}
+	said("c1", "127.0.0.11")
+	if _, err := w.plugin.sweep(t.Context()); err == nil {
+		t.Error("an engine that does not answer is no error")
+	}
+	w.engine.starting, w.engine.away = false, false
+	if _, err := w.plugin.sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	said("c1", "10.88.0.1")
+	said("c2", "127.0.0.11")
+	// It is done once.
+	w.ok("NetworkDriver.RevokeExternalConnectivity", ends["c1"])
+	if _, err := w.plugin.sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	said("c1", "127.0.0.11")
 }

@@ -156,6 +156,9 @@ func (p *Plugin) sweep(ctx context.Context) (again time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if f.engine != "" {
+		p.pointUnasked(ctx)
+	}
 	left := judge(f)
 	if left.none() {
 		return left.again, engineErr
