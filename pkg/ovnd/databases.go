@@ -89,10 +89,11 @@ func (d database) prepare(ctx context.Context, p *programs, dir string, good boo
 }
 
 // saidNo tells whether a tool has run to its end and failed, which says something of
-// its file; not that it could not be run, was killed or had no more time.
+// its file; not that it could not be run, was killed or had no more time. The loader of
+// a root folder ends with 127 where it misses a library.
 func saidNo(ctx context.Context, err error) bool {
 	var exit *exec.ExitError
-	return ctx.Err() == nil && errors.As(err, &exit) && exit.Exited()
+	return ctx.Err() == nil && errors.As(err, &exit) && exit.ExitCode() == 1
 }
 
 func (d database) upgrade(ctx context.Context, p *programs, file, schema, have string, log logr.Logger) error {

@@ -21,6 +21,7 @@ func TestSaidNo(t *testing.T) {
 		want bool
 	}{
 		{"it failed", exec.Command("sh", "-c", "exit 1").Run(), true},
+		{"its loader misses a library", exec.Command("sh", "-c", "exit 127").Run(), false},
 		{"it was killed", exec.Command("sh", "-c", "kill -9 $$").Run(), false},
 		{"it had no more time", exec.CommandContext(late, "sleep", "60").Run(), false},
 		{"it is not there", exec.Command("/nowhere/ovsdb-tool").Run(), false},
