@@ -39,7 +39,7 @@ type daemon struct {
 	exit     []string                    // arguments of its unixctl command for a clean end
 	prepare  func(context.Context) error // before each start
 	ready    func(context.Context) error // after each start
-	renew    func(context.Context)       // what it reads, where it dies of that again and again
+	renew    func()                      // what it reads, where it dies of that again and again
 	options  *Options
 	programs *programs
 	log      logr.Logger
@@ -232,7 +232,7 @@ func (d *daemon) watch(ctx context.Context, restarted func(string)) {
 			delay, short = 0, 0
 		}
 		if short == shortLives && d.renew != nil { // once: where that does not help, it is not that
-			d.renew(ctx)
+			d.renew()
 		}
 		for {
 			if !pause(ctx, delay) {

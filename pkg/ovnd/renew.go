@@ -4,7 +4,6 @@
 package ovnd
 
 import (
-	"context"
 	"errors"
 	"path/filepath"
 	"syscall"
@@ -19,7 +18,7 @@ const shortLives = 4
 // fails an assertion at each start (OVN 25.03: a router's chassisredirect port that was
 // deleted, while its switch's is there). ovn-northd derives all of it again, and
 // ovn-controller is held until then (hold.go).
-func (s *Stack) renewSouthbound(context.Context) {
+func (s *Stack) renewSouthbound() {
 	for _, db := range databaseFiles {
 		if db.name != southbound {
 			continue

@@ -55,9 +55,8 @@ func (e *echoes) expect(p *plan) {
 
 // committed learns the UUIDs of what a plan inserted.
 func (e *echoes) committed(p *plan, results []ovsdb.OperationResult) {
-	now, _ := e.session.global()
 	for uuid, op := range p.deleted {
-		e.session.spent.add(p.ops[op].Table, uuid, now)
+		e.session.spend(p.ops[op].Table, uuid)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -124,8 +123,7 @@ func (e *echoes) OnAdd(string, model.Model) {}
 func (e *echoes) OnDelete(table string, m model.Model) {
 	row := existing{table: table, uuid: ovsdbconn.Column(m, "_uuid").String(), model: m}
 	if row.owner().UID != "" {
-		now, _ := e.session.global()
-		e.session.spent.add(table, row.uuid, now)
+		e.session.spend(table, row.uuid)
 	}
 	e.mu.Lock()
 	ours := e.removing[row.uuid]

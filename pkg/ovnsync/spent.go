@@ -29,18 +29,19 @@ var byUUID = map[string]bool{nbdb.LoadBalancerTable: true, nbdb.LoadBalancerGrou
 // maxSpent bounds what is remembered while ovn-northd does not answer.
 const maxSpent = 1 << 16
 
-// add tells that a row was deleted. now is what the database says about marks
-// after that, so that the next mark comes after the deletion.
-func (s *spent) add(table, uuid string, now global) {
+// spend tells that a row was deleted. What the database says about marks is read after
+// that, so that the next mark comes after the deletion.
+func (s *session) spend(table, uuid string) {
 	if !byUUID[table] {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.until == nil || len(s.until) >= maxSpent {
-		s.until = map[string]int{}
+	now, _ := s.global()
+	s.spent.mu.Lock()
+	defer s.spent.mu.Unlock()
+	if s.spent.until == nil || len(s.spent.until) >= maxSpent {
+		s.spent.until = map[string]int{}
 	}
-	s.until[uuid] = now.nb + 1
+	s.spent.until[uuid] = now.nb + 1
 }
 
 // settle forgets what ovn-northd has taken in.
