@@ -14,15 +14,21 @@ import (
 // CheckListen tells what is wrong with an address to listen on, as far as its text
 // tells. Whether it is free is found out by Listen.
 func CheckListen(where string) error {
+	_, err := toListen(where)
+	return err
+}
+
+// toListen reads an address that can be listened on.
+func toListen(where string) (address, error) {
 	a, err := parse(where)
 	if err != nil {
-		return err
+		return a, err
 	}
 	switch a.scheme {
 	case "unix", "vsock", "tcp", "fd":
-		return nil
+		return a, nil
 	}
-	return fmt.Errorf("address %q: %s is for dialling only: must be unix, vsock, tcp or fd", where, a.scheme)
+	return a, fmt.Errorf("address %q: %s is for dialling only: must be unix, vsock, tcp or fd", where, a.scheme)
 }
 
 // CheckDial tells what is wrong with a target of Dial and its TLS configuration, as far

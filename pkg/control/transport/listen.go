@@ -36,7 +36,7 @@ type Options struct {
 // answers on it, and is an error otherwise; it is removed when the listener is
 // closed.
 func Listen(ctx context.Context, where string, o Options) (net.Listener, error) {
-	a, err := parse(where)
+	a, err := toListen(where)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Listen(ctx context.Context, where string, o Options) (net.Listener, error) 
 	case "fd":
 		l, err = o.inherited(a.fd)
 	default:
-		err = fmt.Errorf("%s is for dialling only", a.scheme)
+		err = fmt.Errorf("scheme %q is not listened on", a.scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", where, err)
