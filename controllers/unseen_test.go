@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,9 +102,7 @@ func (w *world) flows(t *testing.T) string {
 		return err.Error()
 	}
 	// Their order within a priority is that of UUIDs.
-	lines := strings.Split(datapathUUID.ReplaceAllString(out, ""), "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
+	return sorted(datapathUUID.ReplaceAllString(out, ""))
 }
 
 // TestSouthboundRowsDeleted: what is deleted by hand in the southbound database comes

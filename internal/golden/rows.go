@@ -13,7 +13,7 @@ import (
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 )
 
-// Rows writes rows as text: table and id, then the columns that the row owns,
+// Rows writes rows as text: table and id, then what it has in the columns that it owns,
 // then its memberships and references.
 func Rows(rows []ovnsync.Row) string {
 	var b strings.Builder
@@ -25,7 +25,17 @@ func Rows(rows []ovnsync.Row) string {
 			if !slices.Contains(r.Columns, column) {
 				continue
 			}
-			if value.Kind() == reflect.Pointer && !value.IsNil() {
+			switch value.Kind() {
+			case reflect.Slice, reflect.Map:
+				if value.Len() == 0 {
+					continue
+				}
+			default:
+				if value.IsZero() {
+					continue
+				}
+			}
+			if value.Kind() == reflect.Pointer {
 				value = value.Elem()
 			}
 			fmt.Fprintf(&b, "  %s: %v\n", column, value)

@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -341,13 +342,23 @@ func (c *Conn) ByName(table, name string) (string, model.Model, error) {
 // does not have it.
 func Column(m model.Model, name string) reflect.Value {
 	v := reflect.ValueOf(m).Elem()
-	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("ovsdb") == name {
-			return v.Field(i)
+	known, found := fields.Load(v.Type())
+	if !found {
+		of := map[string]int{}
+		for i := range v.NumField() {
+			of[v.Type().Field(i).Tag.Get("ovsdb")] = i
 		}
+		known, _ = fields.LoadOrStore(v.Type(), of)
 	}
-	return reflect.Value{}
+	i, found := known.(map[string]int)[name]
+	if !found {
+		return reflect.Value{}
+	}
+	return v.Field(i)
 }
+
+// fields are the columns of each type of row, as a map[string]int of its fields.
+var fields sync.Map
 
 // Map returns a column of string pairs.
 func Map(m model.Model, name string) map[string]string {

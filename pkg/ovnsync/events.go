@@ -29,6 +29,7 @@ type echoes struct {
 }
 
 type expectation struct {
+	owner      Owner
 	hash       uint64
 	columns    []string
 	references []string
@@ -82,7 +83,7 @@ func expectationOf(r settled) expectation {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	x := expectation{columns: r.row.Columns, keys: keys}
+	x := expectation{owner: ownerIn(r.ids), columns: r.row.Columns, keys: keys}
 	for _, ref := range r.row.References {
 		x.references = append(x.references, ref.Column)
 	}
@@ -144,9 +145,12 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	}
 	row := existing{table: table, uuid: ovsdbconn.Column(now, "_uuid").String(), model: now}
 	old := existing{table: table, uuid: row.uuid, model: before}
-	owner := row.owner()
-	if owner.UID == "" {
-		owner = old.owner() // the keys themselves may have been taken away
+	e.mu.Lock()
+	want, known := e.expected[row.uuid]
+	e.mu.Unlock()
+	owner := old.owner()
+	if known {
+		owner = want.owner // the keys themselves may have been changed
 	}
 	if owner.UID == "" {
 		return
@@ -154,9 +158,6 @@ func (e *echoes) OnUpdate(table string, before, now model.Model) {
 	if table == nbdb.LogicalSwitchPortTable && !same(ovsdbconn.Column(before, "up"), ovsdbconn.Column(now, "up")) {
 		e.emit(Event{Owner: owner, Reason: "up has changed"})
 	}
-	e.mu.Lock()
-	want, known := e.expected[row.uuid]
-	e.mu.Unlock()
 	if known && !want.is(row) {
 		e.emit(Event{Owner: owner, Reason: "a row of " + table + " was changed"})
 	}

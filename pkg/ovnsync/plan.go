@@ -78,16 +78,12 @@ func (p *plan) rollback(m plan) {
 func (p *plan) owner(owner Owner, rows []Row) error {
 	p.first = len(p.ops)
 	p.turn++
+	owned := p.view.owned(owner.UID)
 	have := map[string]existing{}
-	var surplus []existing
-	for _, e := range p.view.owned(owner.UID) {
-		key := e.table + "\x00" + e.ids()[KeyRow]
-		if _, double := have[key]; double {
-			surplus = append(surplus, e)
-			continue
-		}
-		have[key] = e
+	for _, e := range slices.Backward(owned) {
+		have[e.table+"\x00"+e.ids()[KeyRow]] = e
 	}
+	stay := map[string]bool{} // by UUID
 	for _, row := range rows {
 		table := p.tableOf(row.Model)
 		if table == "" {
@@ -96,10 +92,14 @@ func (p *plan) owner(owner Owner, rows []Row) error {
 		if err := p.need(row); err != nil {
 			return err
 		}
-		key := table + "\x00" + row.ID
+		e, ok := have[table+"\x00"+row.ID]
+		if !ok {
+			e, ok = p.disowned(table, rowUUID(owner, table, row.ID))
+		}
 		var err error
-		if e, ok := have[key]; ok {
-			delete(have, key)
+		if ok {
+			stay[e.uuid] = true
+			p.view.rows[table+"\x00"+row.ID] = e // also where its keys do not say so
 			err = p.correct(owner, e, row)
 		} else {
 			err = p.insert(owner, table, row)
@@ -108,13 +108,20 @@ func (p *plan) owner(owner Owner, rows []Row) error {
 			return err
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(have)) {
-		surplus = append(surplus, have[key])
-	}
-	for _, e := range surplus {
-		p.remove(e)
+	for _, e := range owned {
+		if !stay[e.uuid] {
+			p.remove(e)
+		}
 	}
 	return nil
+}
+
+// disowned finds a row of ours whose keys somebody has changed: no other has its UUID.
+func (p *plan) disowned(table, uuid string) (existing, bool) {
+	if _, goes := p.deleted[uuid]; goes {
+		return existing{}, false
+	}
+	return p.view.in(table, uuid)
 }
 
 func (p *plan) tableOf(m model.Model) string {
@@ -178,6 +185,9 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 	self, op := p.newRow(owner, table, row.ID)
 	values := op.Row
 	for _, c := range row.Columns {
+		if empty(ovsdbconn.Column(row.Model, c)) {
+			continue // as in any new row
+		}
 		if err := p.value(table, c, row.Model, values); err != nil {
 			return err
 		}
@@ -204,17 +214,21 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 // rowSpace is the namespace of the UUIDs of our rows.
 var rowSpace = uuid.MustParse("9d0e8f6b-7f0c-4c1e-8a63-2f1d6f0f6a35")
 
-// newRow is the insertion of a row, and what the row is called in other operations.
-// Its UUID follows from whose row it is (an extension of RFC 7047's insert, since
-// Open vSwitch 2.13). So a row that was lost, with its database even, comes back as
-// the same: to ovn-northd, and to all that it has derived from it, nothing happened.
+// rowUUID is a row's UUID, which follows from whose row it is. So a row that was lost,
+// with its database even, comes back as the same: to ovn-northd, and to all that it has
+// derived from it, nothing happened.
+func rowUUID(owner Owner, table, id string) string {
+	return uuid.NewSHA1(rowSpace, []byte(owner.UID+"\x00"+table+"\x00"+id)).String()
+}
+
+// newRow is the insertion of a row under its UUID (an extension of RFC 7047's insert,
+// since Open vSwitch 2.13), and what the row is called in other operations.
 func (p *plan) newRow(owner Owner, table, id string) (self string, op ovsdb.Operation) {
 	op = ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, Row: ovsdb.Row{}}
-	self = uuid.NewSHA1(rowSpace, []byte(owner.UID+"\x00"+table+"\x00"+id)).String()
-	// It is taken by a row whose keys somebody has changed, or that goes in the same
-	// transaction or has just gone. Then this one is a new row.
-	_, goes := p.deleted[self]
-	if goes || p.view.has(table, self) || p.spent.has(self) {
+	self = rowUUID(owner, table, id)
+	// It is that of a row that goes in the same transaction or has just gone. Then this
+	// one is a new row.
+	if _, goes := p.deleted[self]; goes || p.spent.has(self) {
 		p.names++
 		self = fmt.Sprintf("row%d", p.names)
 		op.UUIDName = self
@@ -246,7 +260,8 @@ func (p *plan) correct(owner Owner, e existing, row Row) error {
 		}
 	}
 	ids, have := identity(owner, row), e.ids()
-	merged := maps.Clone(have)
+	merged := map[string]string{}
+	maps.Copy(merged, have)
 	maps.Copy(merged, ids)
 	if !maps.Equal(merged, have) {
 		values["external_ids"] = ovsdbconn.Pairs(merged)
@@ -426,21 +441,26 @@ func (p *plan) value(table, name string, m model.Model, into ovsdb.Row) error {
 	return nil
 }
 
-// same compares values of one column; sets have no order, and an empty one is
-// like none.
+// empty tells whether a column's value is the one that a new row has where none is
+// given (RFC 7047, 5.2.1).
+func empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	case reflect.Invalid:
+		return false
+	}
+	return v.IsZero()
+}
+
+// same compares values of one column; sets have no order.
 func same(want, have reflect.Value) bool {
-	switch want.Kind() {
-	case reflect.Slice:
-		w, ok1 := want.Interface().([]string)
-		h, ok2 := have.Interface().([]string)
-		if ok1 && ok2 {
-			w, h = slices.Sorted(slices.Values(w)), slices.Sorted(slices.Values(h))
-			return slices.Equal(w, h)
-		}
-	case reflect.Map:
-		if want.Len() == 0 && have.Len() == 0 {
-			return true
-		}
+	if empty(want) || empty(have) {
+		return empty(want) == empty(have)
+	}
+	if w, ok := want.Interface().([]string); ok {
+		h, _ := have.Interface().([]string)
+		return slices.Equal(slices.Sorted(slices.Values(w)), slices.Sorted(slices.Values(h)))
 	}
 	return reflect.DeepEqual(want.Interface(), have.Interface())
 }

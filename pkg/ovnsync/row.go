@@ -7,8 +7,9 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/model"
 )
 
-// Owner names the object that a set of northbound rows belongs to. Every row
-// of ours carries it in external_ids; rows without it are never touched.
+// Owner names the object that a set of northbound rows belongs to. Every row of ours
+// carries it in external_ids, and has a UUID that follows from it, by which it is known
+// where somebody changes those; all other rows are never touched.
 type Owner struct {
 	// Kind is the API kind of the object, or "Topology" for the rows that all
 	// networks share.

@@ -25,8 +25,10 @@ func (e existing) ids() map[string]string {
 	return ovsdbconn.Map(e.model, "external_ids")
 }
 
-func (e existing) owner() Owner {
-	ids := e.ids()
+func (e existing) owner() Owner { return ownerIn(e.ids()) }
+
+// ownerIn reads whose a row is from its external_ids.
+func ownerIn(ids map[string]string) Owner {
 	return Owner{Kind: ids[KeyOwnerKind], Name: ids[KeyOwnerName], UID: ids[KeyOwnerUID]}
 }
 
@@ -108,9 +110,12 @@ func (v *view) row(table, id string) (existing, bool) {
 	return found[0], true
 }
 
-// has tells whether a table has a row of this UUID.
-func (v *view) has(table, id string) bool {
-	return v.cache.Table(table).HasRow(id)
+// in finds a row of a table by its UUID.
+func (v *view) in(table, id string) (existing, bool) {
+	if !v.cache.Table(table).HasRow(id) {
+		return existing{}, false
+	}
+	return existing{table, id, v.cache.Table(table).Row(id)}, true
 }
 
 // at finds a row by its UUID, in whatever table it is.

@@ -25,7 +25,7 @@ func ACL(id, network string, model nbdb.ACL) ovnsync.Row {
 	return ovnsync.Row{
 		ID:      id,
 		Model:   &model,
-		Columns: []string{"direction", "priority", "match", "action", "log", "name", "severity", "meter", "options"},
+		Columns: aclColumns,
 		Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: switchID(network), Column: "acls"}},
 	}
 }

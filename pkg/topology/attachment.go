@@ -52,7 +52,7 @@ func Attachment(a *v1alpha1.Attachment, n *v1alpha1.Network) ([]ovnsync.Row, err
 			Addresses:    []string{addresses},
 			PortSecurity: []string{strings.Join(parts, " ")},
 		},
-		Columns:    []string{"name", "type", "addresses", "port_security"},
+		Columns:    switchPortColumns,
 		References: dhcpReferences(n),
 		Members: []ovnsync.Member{
 			{Table: nbdb.LogicalSwitchTable, ID: switchID(a.Spec.Network), Column: "ports"},

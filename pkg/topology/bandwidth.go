@@ -45,7 +45,7 @@ func limit(a *v1alpha1.Attachment, what string, direction nbdb.QoSDirection, mat
 				nbdb.QoSBandwidthBurst: kilobits(l.EffectiveBurst()),
 			},
 		},
-		Columns: []string{"direction", "priority", "match", "action", "bandwidth"},
+		Columns: qosColumns,
 		Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: switchID(a.Spec.Network), Column: "qos_rules"}},
 	}
 }

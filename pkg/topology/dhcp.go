@@ -51,7 +51,7 @@ func dhcpOptions(n *v1alpha1.Network) (rows []ovnsync.Row) {
 		rows = append(rows, ovnsync.Row{
 			ID:      dhcpID(n.Name, column),
 			Model:   &nbdb.DHCPOptions{Cidr: s.CIDR, Options: options},
-			Columns: []string{"cidr", "options"},
+			Columns: dhcpColumns,
 		})
 	}
 	return rows

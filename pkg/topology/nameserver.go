@@ -41,7 +41,7 @@ func nameServer(n *v1alpha1.Network) (rows []ovnsync.Row) {
 				// too would answer at each port for each of them: flows that grow with
 				// the square of the networks.
 				Options: map[string]string{"neighbor_responder": "none"}},
-			Columns: []string{"name", "protocol", "vips", "options"},
+			Columns: loadBalancerColumns,
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "load_balancer"}},
 		})
 	}

@@ -25,7 +25,7 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 	}
 	router := ovnsync.Row{
 		ID:      routerPortID(n.Name),
-		Columns: []string{"name", "mac", "networks", "ipv6_ra_configs"},
+		Columns: routerPortColumns,
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
 	}
 	model := &nbdb.LogicalRouterPort{Name: routerPortName(n.Name), MAC: RouterMAC(n.Name).String()}
@@ -59,12 +59,12 @@ func Network(n *v1alpha1.Network) ([]ovnsync.Row, error) {
 		{
 			ID:      switchID(n.Name),
 			Model:   &nbdb.LogicalSwitch{Name: SwitchName(n.Name)},
-			Columns: []string{"name"},
+			Columns: switchColumns,
 		},
 		{
 			ID:      portGroupID(n.Name),
 			Model:   &nbdb.PortGroup{Name: PortGroupName(n.UID)},
-			Columns: []string{"name"},
+			Columns: portGroupColumns,
 		},
 		router,
 		routerSwitchPort(switchRouterPortID(n.Name), switchRouterPortName(n.Name), model.Name,

@@ -45,12 +45,12 @@ func Shared() []ovnsync.Row {
 		{
 			ID:      sharedID,
 			Model:   &nbdb.LogicalRouter{Name: RouterName},
-			Columns: []string{"name"},
+			Columns: routerColumns,
 		},
 		{
 			ID:      sharedID,
 			Model:   &nbdb.LogicalSwitch{Name: JoinSwitchName},
-			Columns: []string{"name"},
+			Columns: switchColumns,
 		},
 		{
 			ID: joinID,
@@ -59,7 +59,7 @@ func Shared() []ovnsync.Row {
 				MAC:      systemMAC("join").String(),
 				Networks: []string{JoinRouterAddress, JoinRouterAddress6},
 			},
-			Columns: []string{"name", "mac", "networks"},
+			Columns: routerPortColumns,
 			Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "ports"}},
 		},
 		routerSwitchPort(joinID, JoinSwitchName+"-sw", routerPort,
@@ -70,7 +70,7 @@ func Shared() []ovnsync.Row {
 				Name:      UplinkPortName,
 				Addresses: []string{UplinkMAC().String() + " " + hostPart(UplinkAddress) + " " + hostPart(UplinkAddress6)},
 			},
-			Columns: []string{"name", "type", "addresses"},
+			Columns: switchPortColumns,
 			Members: []ovnsync.Member{{Table: nbdb.LogicalSwitchTable, ID: sharedID, Column: "ports"}},
 		},
 	}
@@ -85,7 +85,7 @@ func Shared() []ovnsync.Row {
 			ovnsync.Row{
 				ID:      "world-" + f.family,
 				Model:   &nbdb.LogicalRouterStaticRoute{IPPrefix: f.all, Nexthop: f.uplink},
-				Columns: []string{"ip_prefix", "nexthop"},
+				Columns: routeColumns,
 				Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "static_routes"}},
 			},
 			RouterPolicy("internal-"+f.family, priorityInternal, "outport == \""+routerPort+"\" && "+f.family+".src == $"+f.internal+
@@ -115,7 +115,7 @@ func Uplink(chassis string) []ovnsync.Row {
 	return []ovnsync.Row{{
 		ID:      joinID,
 		Model:   &nbdb.GatewayChassis{Name: JoinSwitchName, ChassisName: chassis, Priority: 1},
-		Columns: []string{"name", "chassis_name", "priority"},
+		Columns: gatewayChassisColumns,
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterPortTable, ID: joinID, Column: "gateway_chassis"}},
 	}}
 }
@@ -129,7 +129,7 @@ func UplinkAddresses() []netip.Addr {
 func hostPart(prefix string) string { return netip.MustParsePrefix(prefix).Addr().String() }
 
 func addressSet(name string) ovnsync.Row {
-	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: []string{"name"}}
+	return ovnsync.Row{ID: name, Model: &nbdb.AddressSet{Name: name}, Columns: addressSetColumns}
 }
 
 // RouterPolicy is a policy on the shared router.
@@ -137,7 +137,7 @@ func RouterPolicy(id string, priority int, match string, action nbdb.LogicalRout
 	return ovnsync.Row{
 		ID:      id,
 		Model:   &nbdb.LogicalRouterPolicy{Priority: priority, Match: match, Action: action},
-		Columns: []string{"priority", "match", "action"},
+		Columns: policyColumns,
 		Members: []ovnsync.Member{{Table: nbdb.LogicalRouterTable, ID: sharedID, Column: "policies"}},
 	}
 }
@@ -152,7 +152,7 @@ func routerSwitchPort(id, name, routerPort string, in ovnsync.Member) ovnsync.Ro
 			Addresses: []string{"router"},
 			Options:   map[string]string{"router-port": routerPort},
 		},
-		Columns: []string{"name", "type", "addresses", "options"},
+		Columns: switchPortColumns,
 		Members: []ovnsync.Member{in},
 	}
 }
