@@ -6,6 +6,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -28,7 +29,7 @@ type schema struct{ kinds map[kind]*kindSchema }
 type kindSchema struct {
 	structural *structuralschema.Structural
 	fields     validation.SchemaValidator
-	rules      *cel.Validator
+	rules      func() *cel.Validator // made when first asked for: megabytes
 }
 
 func newSchema() (*schema, error) {
@@ -61,7 +62,7 @@ func newKindSchema(c *apiextensionsv1.CustomResourceDefinition) (*kindSchema, er
 	if k.fields, _, err = validation.NewSchemaValidator(props); err != nil {
 		return nil, err
 	}
-	k.rules = cel.NewValidator(k.structural, true, celconfig.PerCallLimit)
+	k.rules = sync.OnceValue(func() *cel.Validator { return cel.NewValidator(k.structural, true, celconfig.PerCallLimit) })
 	return k, nil
 }
 
@@ -75,9 +76,11 @@ func (s *schema) check(ctx context.Context, o object, fields fieldMap) ([]violat
 	delete(content, "status")
 	errs := validation.ValidateCustomResource(nil, content, k.fields)
 	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, k.structural, content)...)
-	if !blocking(errs) && k.rules != nil {
-		found, _ := k.rules.Validate(ctx, nil, k.structural, content, nil, celconfig.RuntimeCELCostBudget)
-		errs = append(errs, found...)
+	if !blocking(errs) {
+		if rules := k.rules(); rules != nil {
+			found, _ := rules.Validate(ctx, nil, k.structural, content, nil, celconfig.RuntimeCELCostBudget)
+			errs = append(errs, found...)
+		}
 	}
 	var out []violation
 	for _, e := range errs {
