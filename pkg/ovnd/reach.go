@@ -167,45 +167,78 @@ func (s *Stack) keepReached(ctx context.Context) {
 		case <-t.C:
 		}
 		next = reachedAtLeast
-		if remotes, err := s.remotes(ctx); err != nil {
-			next = reachedSoon // it is being started
-		} else {
-			for _, d := range s.daemons {
-				if !d.awaits(remotes) || s.holdOf(d).is() {
-					continue
-				}
-				if err := s.connect(ctx, d); err != nil && ctx.Err() == nil {
-					s.options.Log.Error(err, "A daemon is not connected to its database; trying again", "daemon", d.name)
-					next = reachedSoon
-				} else {
-					s.options.Log.Info("A daemon that waited for its database was connected", "daemon", d.name)
-				}
-			}
+		if !s.reachMissed(ctx) {
+			next = reachedSoon
 		}
 		t.Reset(next)
 	}
 }
 
-// accepts tells whether the daemon listens at a file of the run folder (proc(5),
-// net/unix: the flag __SO_ACCEPTCON; the kernel shows the sockets of the process's
-// network namespace, which need not be ours). To connect would be to take the place of
-// who is waited for.
+// reachMissed connects to daemons that wait and are not held; false where that is to be
+// tried again soon. The server is asked only where one is not connected: each question
+// is a process.
+func (s *Stack) reachMissed(ctx context.Context) bool {
+	alone := func(d *daemon) bool { return !s.holdOf(d).is() && slices.ContainsFunc(d.sockets, d.alone) }
+	if !slices.ContainsFunc(s.daemons, alone) {
+		return true
+	}
+	remotes, err := s.remotes(ctx)
+	if err != nil {
+		return false // it is being started
+	}
+	done := true
+	for _, d := range s.daemons {
+		if !d.awaits(remotes) || s.holdOf(d).is() {
+			continue
+		}
+		if err := s.connect(ctx, d); err != nil && ctx.Err() == nil {
+			s.options.Log.Error(err, "A daemon is not connected to its database; trying again", "daemon", d.name)
+			done = false
+		} else {
+			s.options.Log.Info("A daemon that waited for its database was connected", "daemon", d.name)
+		}
+	}
+	return done
+}
+
+// accepts tells whether the daemon listens at a file of the run folder. To connect would
+// be to take the place of who is waited for.
 func (d *daemon) accepts(file string) bool {
+	listens, _ := d.ends(file)
+	return listens
+}
+
+// alone tells whether the daemon listens at a file of the run folder, and nobody is
+// connected to it there.
+func (d *daemon) alone(file string) bool {
+	listens, connected := d.ends(file)
+	return listens && !connected
+}
+
+// ends tells what the kernel has of the daemon's sockets at a file of the run folder: one
+// that listens (proc(5), net/unix: the flag __SO_ACCEPTCON), and the daemon's end of a
+// connection. The kernel shows the sockets of the process's network namespace, which
+// need not be ours.
+func (d *daemon) ends(file string) (listens, connected bool) {
 	p, err := openProcess(d.pidfile())
 	if err != nil || p == nil {
-		return false
+		return false, false
 	}
 	defer p.close()
 	all, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/unix", p.pid))
 	if err != nil {
-		return false
+		return false, false
 	}
 	for line := range strings.Lines(string(all)) {
-		if f := strings.Fields(line); len(f) == 8 && f[7] == d.options.path(file) && f[3] == "00010000" {
-			return true
+		if f := strings.Fields(line); len(f) == 8 && f[7] == d.options.path(file) {
+			if f[3] == "00010000" {
+				listens = true
+			} else {
+				connected = true
+			}
 		}
 	}
-	return false
+	return listens, connected
 }
 
 // ovn-controller, whose OpenFlow connection ends with ovs-vswitchd, tries again a
