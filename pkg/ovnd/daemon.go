@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -34,6 +35,7 @@ type daemon struct {
 	name     string
 	args     []string
 	more     func() []string             // arguments that depend on when it is started
+	reads    []string                    // files, before it is ready
 	sockets  []string                    // files, where it waits for its databases
 	connect  func(context.Context)       // to them, from when it is started
 	exit     []string                    // arguments of its unixctl command for a clean end
@@ -159,13 +161,34 @@ func (d *daemon) launch(ctx context.Context, args []string) error {
 	if d.connect != nil {
 		connecting.Go(func() { d.connect(starting) })
 	}
-	_, err := d.programs.run(ctx, d.name, args...)
+	_, err := d.programs.runFor(ctx, d.programs.patience(d.reads...), d.name, args...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		// Killed, as it is where it takes too long. What it has left in the background
+		// ends itself when it is ready and cannot say so, and must not be adopted.
+		err = errors.Join(err, d.killLeft())
+	}
 	if err != nil || !d.runs() {
 		cancel() // there is nobody to be connected
 	}
 	defer time.AfterFunc(reachTimeout, cancel).Stop()
 	connecting.Wait()
 	return err
+}
+
+// killTimeout is how long a process that was killed before it was ready may take to end.
+const killTimeout = 5 * time.Second
+
+// killLeft ends what runs by the daemon's pid file, also where nobody waits any more.
+func (d *daemon) killLeft() error {
+	p, err := openProcess(d.pidfile())
+	if err != nil || p == nil {
+		return err
+	}
+	defer p.close()
+	limit, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	return errors.Join(p.signal(syscall.SIGKILL), p.wait(limit))
 }
 
 // replace ends the daemon and starts another, at once: what it has made stays.

@@ -65,7 +65,7 @@ func (d database) prepare(ctx context.Context, p *programs, dir string, good boo
 		have, err := p.run(ctx, "ovsdb-tool", "db-version", file)
 		if err == nil {
 			// Reads the whole log, as the server will.
-			_, err = p.run(ctx, "ovsdb-tool", "query", file, fmt.Sprintf(`[%q,{"op":"comment","comment":"check"}]`, d.name))
+			_, err = p.runFor(ctx, p.patience(file), "ovsdb-tool", "query", file, fmt.Sprintf(`[%q,{"op":"comment","comment":"check"}]`, d.name))
 		}
 		if err != nil {
 			if !saidNo(ctx, err) {
@@ -105,7 +105,7 @@ func (d database) upgrade(ctx context.Context, p *programs, file, schema, have s
 	if err != nil {
 		return err
 	}
-	if _, err := p.run(ctx, "ovsdb-tool", "convert", file, schema); err != nil {
+	if _, err := p.runFor(ctx, p.patience(file), "ovsdb-tool", "convert", file, schema); err != nil {
 		return fmt.Errorf("converting %s from schema %s to %s: %w", file, have, want, err)
 	}
 	log.Info("Database converted", "database", d.name, "from", have, "to", want)
@@ -113,13 +113,13 @@ func (d database) upgrade(ctx context.Context, p *programs, file, schema, have s
 }
 
 // upgradeOnline converts a database that a server is serving.
-func (d database) upgradeOnline(ctx context.Context, p *programs, endpoint string, log logr.Logger) error {
+func (d database) upgradeOnline(ctx context.Context, p *programs, dir, endpoint string, log logr.Logger) error {
 	schema := p.share(d.schema)
 	needs, err := p.run(ctx, "ovsdb-client", "needs-conversion", endpoint, schema)
 	if err != nil || needs != "yes" {
 		return err
 	}
-	if _, err := p.run(ctx, "ovsdb-client", "convert", endpoint, schema); err != nil {
+	if _, err := p.runFor(ctx, p.patience(filepath.Join(dir, d.file)), "ovsdb-client", "convert", endpoint, schema); err != nil {
 		return fmt.Errorf("converting %s: %w", d.name, err)
 	}
 	log.Info("Database converted while served", "database", d.name)

@@ -20,13 +20,30 @@ type programs struct {
 	root   string
 	loader []string // how to start a program of root; empty for the system's
 	env    []string
+	limit  time.Duration // of a run
 }
 
 // commandTimeout bounds one run of a tool, or a daemon's way to its readiness.
 const commandTimeout = 30 * time.Second
 
+// readAtLeast is how many bytes of a database's file a program reads in a second, also
+// on a slow machine that is busy.
+const readAtLeast = 1 << 20
+
+// patience is how long a program may take that reads or writes files from end to end.
+// One that is missing counts for nothing.
+func (p *programs) patience(files ...string) time.Duration {
+	limit := p.limit
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil {
+			limit += time.Duration(info.Size()/readAtLeast) * time.Second
+		}
+	}
+	return limit
+}
+
 func newPrograms(o *Options) (*programs, error) {
-	p := &programs{root: o.Root}
+	p := &programs{root: o.Root, limit: commandTimeout}
 	logs := filepath.Join(o.Dir, "log")
 	p.env = append(os.Environ(),
 		"OVS_RUNDIR="+o.RunDir, "OVN_RUNDIR="+o.RunDir,
@@ -91,11 +108,16 @@ func (p *programs) share(path string) string {
 
 // run runs a program to its end and returns what it printed.
 func (p *programs) run(ctx context.Context, name string, args ...string) (string, error) {
+	return p.runFor(ctx, p.limit, name, args...)
+}
+
+// runFor is run for a program that may take as long as this.
+func (p *programs) runFor(ctx context.Context, limit time.Duration, name string, args ...string) (string, error) {
 	path, err := p.find(name)
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	argv := append(append(append([]string{}, p.loader...), path), args...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)

@@ -95,7 +95,8 @@ func newStack(o Options) (*Stack, error) {
 	}
 	s := &Stack{options: o, programs: p, lock: lock, ports: make(chan struct{}, 1), flows: flows{make(chan struct{}, 1)}}
 	s.daemons = []*daemon{
-		{name: "ovsdb-server", args: s.serverArgs(), more: s.remoteArgs, exit: []string{"exit"}, prepare: s.prepareDatabases, ready: s.serve},
+		{name: "ovsdb-server", args: s.serverArgs(), more: s.remoteArgs, exit: []string{"exit"}, reads: s.databaseFiles(),
+			prepare: s.prepareDatabases, ready: s.serve},
 		{name: "ovs-vswitchd", args: switchArgs(&o), sockets: []string{switchSocket},
 			exit: []string{"exit", "--cleanup"}, prepare: s.configure, ready: s.introduce},
 		{name: "ovn-northd", args: []string{"--ovnnb-db=" + passive(&o, northdNB), "--ovnsb-db=" + passive(&o, northdSB)},
@@ -122,11 +123,14 @@ func (s *Stack) daemon(name string) *daemon {
 }
 
 func (s *Stack) serverArgs() []string {
-	args := []string{"--remote=punix:" + s.options.path("db.sock")}
+	return append([]string{"--remote=punix:" + s.options.path("db.sock")}, s.databaseFiles()...)
+}
+
+func (s *Stack) databaseFiles() (paths []string) {
 	for _, db := range databaseFiles {
-		args = append(args, filepath.Join(s.options.Dir, db.file))
+		paths = append(paths, filepath.Join(s.options.Dir, db.file))
 	}
-	return args
+	return paths
 }
 
 // switchArgs are those of ovs-vswitchd. Only tunnels need the host's routes, and a chassis
@@ -173,7 +177,7 @@ func (s *Stack) serve(ctx context.Context) error {
 func (s *Stack) adoptServer(ctx context.Context) error {
 	s.opened = true
 	for _, db := range databaseFiles {
-		if err := db.upgradeOnline(ctx, s.programs, s.Endpoints().OVS, s.options.Log); err != nil {
+		if err := db.upgradeOnline(ctx, s.programs, s.options.Dir, s.Endpoints().OVS, s.options.Log); err != nil {
 			return err
 		}
 	}
