@@ -76,8 +76,13 @@ func tools(t *testing.T, o ovnd.Options) func(name string, args ...string) strin
 // kill kills a daemon and waits until it was started again.
 func kill(t *testing.T, s *ovnd.Stack, name string) {
 	t.Helper()
-	back := make(chan string, 4)
-	s.Subscribe(func(c string) { back <- c })
+	back := make(chan string, 1)
+	s.Subscribe(func(c string) {
+		select {
+		case back <- c:
+		default: // that of a later kill: it must not keep the daemons from being watched
+		}
+	})
 	if err := syscall.Kill(pidOf(t, s, name), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
