@@ -58,7 +58,7 @@ func (f flows) keep(ctx context.Context, s *Stack) {
 		}
 		last = time.Now()
 		s.options.Log.Info("All flows of the bridge were removed; ovn-controller puts them back", "bridge", Bridge)
-		_ = s.introduceWith(ctx, keyKeepFlows+"=0") // it tells what failed
+		_ = s.introduceWith(ctx, map[string]string{keyKeepFlows: "0"}) // it tells what failed
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -248,17 +248,6 @@ func (d *daemon) ends(file string) (listens, connected bool) {
 
 const keyBridgeRemote = "external_ids:ovn-bridge-remote"
 
-// bridgeRemote is how ovn-controller was last told to reach the bridge.
-type bridgeRemote struct{ last atomic.Pointer[string] }
-
-// settings are for a database that does not say it: to lose it were another target.
-func (r *bridgeRemote) settings() []string {
-	if last := r.last.Load(); last != nil {
-		return []string{keyBridgeRemote + "=" + *last}
-	}
-	return nil
-}
-
 // otherRemote spells the path of the bridge's socket otherwise than it is spelled.
 // Where nothing says how, ovn-controller spells it plainly.
 func otherRemote(path, have string) string {
@@ -270,10 +259,10 @@ func otherRemote(path, have string) string {
 
 // introduce has an ovn-controller that runs connect to an ovs-vswitchd that was just
 // started. Where that fails it comes by itself, a little later.
-func (s *Stack) introduce(ctx context.Context) error { return s.introduceWith(ctx) }
+func (s *Stack) introduce(ctx context.Context) error { return s.introduceWith(ctx, nil) }
 
-// introduceWith is introduce, and sets more of table Open_vSwitch's keys.
-func (s *Stack) introduceWith(ctx context.Context, more ...string) error {
+// introduceWith is introduce, and makes more settings.
+func (s *Stack) introduceWith(ctx context.Context, more map[string]string) error {
 	if !s.controllerHold.daemon.runs() {
 		return nil // what starts later connects at once
 	}
@@ -284,8 +273,10 @@ func (s *Stack) introduceWith(ctx context.Context, more ...string) error {
 	have, err := vsctl("--if-exists", "get", "Open_vSwitch", ".", keyBridgeRemote)
 	if err == nil {
 		next := otherRemote(s.options.path(Bridge+".mgmt"), strings.Trim(have, `"`))
-		s.remote.last.Store(&next)
-		_, err = vsctl(append([]string{"set", "Open_vSwitch", ".", keyBridgeRemote + "=" + next}, more...)...)
+		s.remote.Store(&next)
+		set := map[string]string{keyBridgeRemote: next}
+		maps.Copy(set, more)
+		_, err = vsctl(append([]string{"set", "Open_vSwitch", "."}, assignments(set)...)...)
 	}
 	if err != nil {
 		s.options.Log.Error(err, "ovn-controller was not told of the new ovs-vswitchd; it will find out")

@@ -26,7 +26,8 @@ const keyKeepFlows = "external_ids:ovn-ofctl-wait-before-clear"
 
 // settings are the keys of table Open_vSwitch, by "column:key", that ovs-vswitchd and
 // ovn-controller are told what to do by. All other keys are left alone.
-func settings(o *Options) (map[string]string, error) {
+func (s *Stack) settings() (map[string]string, error) {
+	o := &s.options
 	hostname, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -49,29 +50,36 @@ func settings(o *Options) (map[string]string, error) {
 		// Ten times the throughput between containers; read when ovs-vswitchd starts.
 		out["other_config:userspace-tso-enable"] = "true"
 	}
+	// Also for a database that does not say it: to lose it were another target.
+	if last := s.remote.Load(); last != nil {
+		out[keyBridgeRemote] = *last
+	}
 	return out, nil
 }
 
+// assignments are settings as ovs-vsctl takes them, sorted.
+func assignments(settings map[string]string) (args []string) {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, key+"="+settings[key])
+	}
+	return args
+}
+
 // configure sets what ovs-vswitchd and ovn-controller read at their start.
-// keepFlows is how long ovn-controller leaves flows that it finds in place; more are
-// other settings.
-func configure(ctx context.Context, p *programs, o *Options, keepFlows time.Duration, more ...string) error {
-	want, err := settings(o)
+func (s *Stack) configure(ctx context.Context) error {
+	want, err := s.settings()
 	if err != nil {
 		return err
 	}
 	// After a restart of ovn-controller alone, the flows that are there stay until the
 	// new ones are complete.
-	want[keyKeepFlows] = strconv.FormatInt(keepFlows.Milliseconds(), 10)
-	args := []string{"--no-wait", "--db=" + EndpointsOf(*o).OVS, "--", "init", "--", "set", "Open_vSwitch", "."}
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		args = append(args, key+"="+want[key])
-	}
-	args = append(args, more...)
+	want[keyKeepFlows] = strconv.FormatInt(s.keepFlows().Milliseconds(), 10)
+	args := []string{"--no-wait", "--db=" + s.Endpoints().OVS, "--", "init", "--", "set", "Open_vSwitch", "."}
+	args = append(args, assignments(want)...)
 	// The bridge is there when ovs-vswitchd says that it is ready, so that
 	// ovn-controller finds its socket at once instead of a second later.
 	args = append(args, "--", "--may-exist", "add-br", Bridge, "--", "set", "Bridge", Bridge, "fail_mode=secure", "datapath_type="+datapath())
-	_, err = p.run(ctx, "ovs-vsctl", args...)
+	_, err = s.programs.run(ctx, "ovs-vsctl", args...)
 	return err
 }
 
@@ -91,13 +99,9 @@ func kernelDatapath() bool {
 
 // missing are the settings that a row of table Open_vSwitch does not have, sorted.
 func (s *Stack) missing(row model.Model) []string {
-	want, err := settings(&s.options)
+	want, err := s.settings()
 	if err != nil {
 		return nil
-	}
-	for _, more := range s.remote.settings() {
-		key, value, _ := strings.Cut(more, "=")
-		want[key] = value
 	}
 	var out []string
 	for name, value := range want {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,8 +31,8 @@ type Stack struct {
 	// Held, each, while a new database is filled.
 	switchHold, northdHold, controllerHold *hold
 
-	opened bool // databases, by a server of this process; of ovsdb-server's goroutine
-	remote bridgeRemote
+	opened bool                   // databases, by a server of this process; of ovsdb-server's goroutine
+	remote atomic.Pointer[string] // how ovn-controller was last told to reach the bridge
 	flows  flows
 
 	mu          sync.Mutex
@@ -187,10 +188,6 @@ func (s *Stack) adoptServer(ctx context.Context) error {
 	}
 	s.adoptHolds(ctx, remotes)
 	return nil
-}
-
-func (s *Stack) configure(ctx context.Context) error {
-	return configure(ctx, s.programs, &s.options, s.keepFlows(), s.remote.settings()...)
 }
 
 // flowsKept is how long ovn-controller may take for its first complete set of
