@@ -349,9 +349,14 @@ func (d *daemon) stop(ctx context.Context, able bool) error {
 // maxLog bounds a log file; one former file is kept.
 const maxLog = 10 << 20
 
-// boundLog moves a log file that has grown too large aside.
+// boundLog moves a log file that has grown too large aside. It tells whether the daemon,
+// if it runs, is to open the file anew: also one that is missing, where the daemon did
+// not when it was told, or somebody has removed it.
 func boundLog(path string) bool {
 	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return true
+	}
 	if err != nil || info.Size() < maxLog {
 		return false
 	}
