@@ -48,6 +48,7 @@ type hold struct {
 	held    bool
 	ending  bool // it is being told to go on
 	times   int  // how often it was held
+	left    bool // to who looks after the daemons next
 	release *time.Timer
 }
 
@@ -132,6 +133,9 @@ func (h *hold) end(ctx context.Context) {
 	}
 	h.ending = false
 	h.release.Stop()
+	if err != nil && h.left {
+		return
+	}
 	if err != nil {
 		h.log.Error(err, "Daemon does not go on; trying again", "daemon", h.daemon.name, "after", endAgain.String())
 		h.release = time.AfterFunc(endAgain, h.endNow)
@@ -145,6 +149,7 @@ func (h *hold) end(ctx context.Context) {
 func (h *hold) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.left = true
 	if h.release != nil {
 		h.release.Stop()
 	}

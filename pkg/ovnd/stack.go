@@ -56,6 +56,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	}
 	defer func() {
 		if err != nil {
+			s.leave()
 			_ = s.lock.Close()
 		}
 	}()
@@ -278,10 +279,15 @@ func (s *Stack) Run(ctx context.Context) error {
 		}
 	}
 	wg.Wait()
+	s.leave()
+	return s.lock.Close()
+}
+
+// leave has no daemon told to go on by a clock of this process.
+func (s *Stack) leave() {
 	for _, h := range s.holds() {
 		h.leave()
 	}
-	return s.lock.Close()
 }
 
 // Stop ends the daemons and removes the run folder's files. Run must have
