@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -39,12 +37,8 @@ func holderOf(pidfile string) (int, error) {
 	if lock.Pid > 0 {
 		return int(lock.Pid), nil
 	}
-	// The holder is of another pid namespace: the file is all that tells.
-	raw, err := os.ReadFile(pidfile)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.Atoi(strings.TrimSpace(string(raw)))
+	// What number it has here nobody tells: that in the file is another process's.
+	return 0, fmt.Errorf("pid file %s is held by a process that cannot be seen from this pid namespace: end it there, or name another run folder", pidfile)
 }
 
 // process is a running daemon, by a descriptor that stays its own when its pid

@@ -6,8 +6,12 @@ package ovnd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,4 +53,32 @@ func TestWaitAgain(t *testing.T) {
 		t.Errorf("the second wait: %v", err)
 	}
 	_ = cmd.Wait()
+}
+
+// lookEnv names the pid file of which a copy of this test program tells the holder.
+const lookEnv = "ARCA_TEST_LOOK"
+
+func init() {
+	if path := os.Getenv(lookEnv); path != "" {
+		pid, err := holderOf(path)
+		fmt.Println(pid, err)
+		os.Exit(0)
+	}
+}
+
+// TestHolderElsewhere: a daemon of another pid namespace is not taken for the process
+// that has its number in this one.
+func TestHolderElsewhere(t *testing.T) {
+	pidfile := filepath.Join(t.TempDir(), "x.pid")
+	holder(t, pidfile)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), lookEnv+"="+pidfile)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatal(err, string(out))
+	}
+	if text := string(out); !strings.HasPrefix(text, "0 ") || !strings.Contains(text, pidfile) {
+		t.Errorf("seen from another pid namespace: %s, want no process and an error that names %s", text, pidfile)
+	}
 }
