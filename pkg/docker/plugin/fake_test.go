@@ -409,6 +409,8 @@ type fakeEngine struct {
 	away, starting bool
 	// asked is called when the endpoints are asked for.
 	asked func()
+	// located is called when a container's resolv.conf is asked for.
+	located func(container string)
 	// folder has the containers' resolv.conf, by their ids.
 	folder string
 }
@@ -417,6 +419,9 @@ func (e *fakeEngine) ResolvConf(ctx context.Context, container string) (string, 
 	if e.starting {
 		<-ctx.Done()
 		return "", ctx.Err()
+	}
+	if e.located != nil {
+		e.located(container)
 	}
 	return filepath.Join(e.folder, container), nil
 }

@@ -99,6 +99,6 @@ func New(o Options) *Plugin {
 	p.known, p.stands = newHints[place](), newHints[string]()
 	p.released = &released{now: p.now, when: map[releasedAddress]time.Time{}}
 	p.sweeper = newSweeper()
-	p.unasked.of = map[string]nameServer{}
+	p.unasked.of = map[string]*nameServer{}
 	return p
 }

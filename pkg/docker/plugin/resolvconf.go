@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -65,12 +66,13 @@ func (p *Plugin) point(ctx context.Context, a attachment, to netip.Addr, from ..
 	p.unasked.mu.Lock()
 	defer p.unasked.mu.Unlock()
 	delete(p.unasked.of, container)
+	n := &nameServer{to, from}
 	if err != nil && starts {
-		p.unasked.of[container] = nameServer{to, from}
+		p.unasked.of[container] = n
 		p.sweeper.suspect()
 		return
 	}
-	p.pointAt(container, path, err, nameServer{to, from})
+	p.pointAt(container, path, err, n)
 }
 
 // nameServer is what a container is to have in place of one of some others.
@@ -79,10 +81,18 @@ type nameServer struct {
 	from []netip.Addr
 }
 
-// unasked are changes for which the engine has to be asked once it answers.
+// unasked are changes for which the engine has to be asked once it answers. The lock
+// is held while a file is changed, and never while the engine is asked.
 type unasked struct {
 	mu sync.Mutex
-	of map[string]nameServer // by container
+	of map[string]*nameServer // by container
+}
+
+// all are those that are known now.
+func (u *unasked) all() map[string]*nameServer {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return maps.Clone(u.of)
 }
 
 // resolvConf is the path of a container's file. An engine that starts containers
@@ -99,17 +109,24 @@ func (p *Plugin) resolvConf(ctx context.Context, container string, starts bool) 
 
 // pointUnasked does what could not be done while the engine did not answer.
 func (p *Plugin) pointUnasked(ctx context.Context) {
+	for container, n := range p.unasked.all() {
+		path, err := p.resolvConf(ctx, container, false)
+		p.pointIfUnasked(container, path, err, n)
+	}
+}
+
+// pointIfUnasked does one of those changes, unless another one was asked for since.
+func (p *Plugin) pointIfUnasked(container, path string, err error, n *nameServer) {
 	p.unasked.mu.Lock()
 	defer p.unasked.mu.Unlock()
-	for container, n := range p.unasked.of {
-		path, err := p.resolvConf(ctx, container, false)
+	if p.unasked.of[container] == n {
+		delete(p.unasked.of, container)
 		p.pointAt(container, path, err, n)
 	}
-	clear(p.unasked.of)
 }
 
 // pointAt changes the file of a container, whose path is known or not.
-func (p *Plugin) pointAt(container, path string, err error, n nameServer) {
+func (p *Plugin) pointAt(container, path string, err error, n *nameServer) {
 	if err == nil {
 		err = rewriteFile(path, func(was string) string { return withNameServer(was, n.from, n.to) })
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,5 +156,74 @@ func TestResolverOfAnEngineThatStarts(t *testing.T) {
 	if _, err := w.plugin.sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
+	said("c1", "127.0.0.11")
+}
+
+// TestResolverIsNotWaitedFor: while the engine is asked about one container, others
+// get their name servers; and what that one itself is told meanwhile is what holds.
+func TestResolverIsNotWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.engine.folder = t.TempDir()
+	ends := map[string]string{}
+	pool := w.network("n1", "10.88.0.0/24")
+	w.engine.endpoints["n1"] = map[string]bool{}
+	for i, c := range []string{"c1", "c2"} {
+		mac := fmt.Sprintf("02:42:00:00:00:0%d", i)
+		address := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "", mac))["Address"]
+		w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":%q,"Interface":{"Address":%q,"MacAddress":%q},
+			"Options":{"network.arca.dev/container-id":%q,"network.arca.dev/resolver":%q}}`, "e-"+c, address, mac, c, ResolverGateway))
+		w.engine.endpoints["n1"]["e-"+c] = true
+		ends[c] = ids("n1", "e-"+c)
+		if err := os.WriteFile(filepath.Join(w.engine.folder, c), []byte("nameserver 127.0.0.11\noptions ndots:0\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	said := func(container, want string) {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(w.engine.folder, container))
+		if err != nil || !strings.HasPrefix(string(raw), "nameserver "+want+"\n") {
+			t.Errorf("container %s has %q (%v), want %s", container, raw, err, want)
+		}
+	}
+	w.restart()
+	w.engine.starting, w.engine.away = true, true
+	w.ok("NetworkDriver.ProgramExternalConnectivity", ends["c1"])
+	w.engine.starting, w.engine.away = false, false
+
+	asked, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.engine.located = func(container string) {
+		first := false
+		if container == "c1" {
+			once.Do(func() { first = true })
+		}
+		if first {
+			close(asked)
+			<-answer
+		}
+	}
+	swept := make(chan error, 1)
+	go func() {
+		_, err := w.plugin.sweep(t.Context())
+		swept <- err
+	}()
+	<-asked
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.ok("NetworkDriver.ProgramExternalConnectivity", ends["c2"])
+		w.ok("NetworkDriver.RevokeExternalConnectivity", ends["c1"])
+	}()
+	select {
+	case <-done:
+	case <-time.After(callTimeout / 4):
+		t.Error("calls about other containers wait for the engine's answer about one")
+	}
+	close(answer)
+	<-done
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
+	said("c2", "10.88.0.1")
 	said("c1", "127.0.0.11")
 }
