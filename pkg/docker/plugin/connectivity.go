@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -83,13 +84,30 @@ func (p *Plugin) wayOf(ctx context.Context, a attachment, options map[string]any
 		}
 	}
 	way := wayTold(offers, a.way(), others, apart, brokeOff)
-	if !offers.ipv6 && a.families().ipv6 {
+	if way.ipv6 && !offers.ipv6 && a.families().ipv6 {
 		way.ipv6 = false // the engine does not give it the address
+		p.tellUnpublished(a, options)
 	}
 	if !brokeOff {
 		return way, nil
 	}
 	return way, p.takeOver(ctx, way, others)
+}
+
+// tellUnpublished tells of ports at the host's IPv6 addresses, of a container from
+// which its engine keeps IPv6 on a network that has it. An engine's own driver would
+// relay them to its IPv4 address.
+func (p *Plugin) tellUnpublished(a attachment, options map[string]any) {
+	bindings, err := bindingsOf(options, "", "")
+	if err != nil {
+		return // publish refuses it
+	}
+	for _, b := range bindings {
+		if at, err := netip.ParseAddr(b.port.GetHostIp()); err == nil && at.Is6() {
+			p.log.Info("A port is not published, for its container has no IPv6; name an IPv4 address of the host, or none",
+				"attachment", a.GetName(), "port", portOf(b.port), "hostIP", b.port.GetHostIp())
+		}
+	}
 }
 
 // wayTold is of which families an endpoint is its container's way. An engine of

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-logr/logr/funcr"
 )
 
 // Ports move from one endpoint to another of the same container, and of no other,
@@ -257,6 +259,8 @@ func TestWayTold(t *testing.T) {
 // IPv4 alone.
 func TestPortsWithoutIPv6(t *testing.T) {
 	w := newWorld(t)
+	var said []string
+	w.plugin.log = funcr.New(func(_, line string) { said = append(said, line) }, funcr.Options{})
 	w.ok("NetworkDriver.CreateNetwork", `{"NetworkID":"n1","Options":{},"IPv4Data":[{"Pool":"10.88.0.0/24"}],"IPv6Data":[{"Pool":"fd00:88::/64"}]}`)
 	w.ok("NetworkDriver.CreateEndpoint", endpointRequestOf("n1", "e1", "10.88.0.7/24", mac1))
 	w.ok("NetworkDriver.ProgramExternalConnectivity", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Options":{%q:[
@@ -264,4 +268,30 @@ func TestPortsWithoutIPv6(t *testing.T) {
 	if got := w.control.attachments["mac-024200000001.n1"].GetPorts(); len(got) != 1 || got[0].GetHostIp() != "0.0.0.0" || got[0].GetHostPort() != 8080 {
 		t.Errorf("published %v, want 0.0.0.0:8080 alone", got)
 	}
+	var left []string
+	for _, line := range said {
+		if strings.Contains(line, "is not published") {
+			left = append(left, line)
+		}
+	}
+	if len(left) != 1 || !strings.Contains(left[0], `"hostIP"="::"`) || !strings.Contains(left[0], `"port"="81/tcp"`) {
+		t.Errorf("of ports that are not published it says %q, want one line about :: and 81/tcp", left)
+	}
+}
+
+// A network without IPv6 cannot be reached at the host's IPv6 addresses. Who asks for
+// one is told so, by the names that he knows.
+func TestPortsAtIPv6OfAnIPv4Network(t *testing.T) {
+	w := newWorld(t)
+	pool := w.network("n1", "10.88.0.0/24")
+	w.endpoint("n1", pool, "e1", mac1)
+	program := func(binding string) string {
+		return fmt.Sprintf(`{"NetworkID":"n1","EndpointID":"e1","Options":{%q:[%s]}}`, optionPortMap, binding)
+	}
+	for _, says := range []string{`port 80/tcp cannot be published at host address "::": network n1 `, `has no IPv6 subnet; name an IPv4 address of the host, or none`} {
+		w.refused("NetworkDriver.ProgramExternalConnectivity", program(`{"Proto":6,"Port":80,"HostIP":"::","HostPort":8080}`), says)
+	}
+	w.refused("NetworkDriver.ProgramExternalConnectivity", program(`{"Proto":6,"Port":80},{"Proto":17,"Port":53,"HostIP":"2001:db8::1"}`),
+		`port 53/udp cannot be published at host address "2001:db8::1"`)
+	w.ok("NetworkDriver.ProgramExternalConnectivity", program(`{"Proto":6,"Port":80,"HostPort":8080}`))
 }

@@ -162,6 +162,25 @@ func ofFamilies(bindings []binding, way, has families) (out []binding) {
 	return out
 }
 
+// reaches refuses bindings at addresses of the host of a family that the endpoint has
+// no address of. An engine's own driver would relay them to the other family.
+func (n network) reaches(bindings []binding, has families) error {
+	for _, b := range bindings {
+		at, err := netip.ParseAddr(b.port.GetHostIp())
+		if at = at.Unmap(); err != nil || has.has(at) {
+			continue
+		}
+		return fmt.Errorf("port %s cannot be published at host address %q: network %s has no %s subnet; name an %s address of the host, or none",
+			portOf(b.port), b.port.GetHostIp(), n.label, family(at.Is6()), family(!at.Is6()))
+	}
+	return nil
+}
+
+// portOf is a container's port as Docker writes it: 80/tcp.
+func portOf(p *controlpb.PublishedPort) string {
+	return fmt.Sprintf("%d/%s", p.GetContainerPort(), p.GetProtocol())
+}
+
 // families are those of an attachment's addresses.
 func (a attachment) families() (f families) {
 	for _, address := range a.addresses() {
@@ -204,6 +223,9 @@ func (p *Plugin) publish(ctx context.Context, n network, a attachment, way famil
 	}
 	has := a.families()
 	bindings = ofFamilies(bindings, way, has)
+	if err := n.reaches(bindings, has); err != nil {
+		return err
+	}
 	keep(bindings, a.GetPorts())
 	for {
 		ports := &controlpb.PublishedPorts{}
