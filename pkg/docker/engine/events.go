@@ -84,7 +84,8 @@ func (e *Engine) tellEvents(out *lines, r *http.Request, query url.Values, netwo
 			break
 		}
 	}
-	if query.Get("until") == "" {
+	// Where both end at a time that was named, what ours has still to tell is told.
+	if until, _ := moment(query.Get("until")); until.IsZero() || time.Until(until) > time.Second {
 		cancel()
 	}
 	<-done

@@ -4,10 +4,15 @@
 package engine
 
 import (
+	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-logr/logr/testr"
 )
 
 func TestPeriods(t *testing.T) {
@@ -64,4 +69,32 @@ type told struct{ strings.Builder }
 func (t *told) write(line []byte) error {
 	_, err := t.Write(line)
 	return err
+}
+
+// The engine's end is the end of a stream, also where a client has named a later one:
+// it would be told of networks alone, and take it for all there is.
+func TestEventsEndWithTheEngine(t *testing.T) {
+	dying := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"Type":"container","timeNano":1}`+"\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	networks := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.FormValue("since") != "" { // what is to come
+			<-r.Context().Done()
+		}
+	})
+	e, err := New(Options{Address: serve(t, dying), Networks: testNetworks, Log: testr.New(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	answer, err := client(t, serve(t, e.InFrontOf(networks))).Get(fmt.Sprintf("http://d/events?until=%d", time.Now().Add(time.Hour).Unix()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if said, err := io.ReadAll(answer.Body); err != nil || !strings.Contains(string(said), "container") {
+		t.Errorf("told %q, %v", said, err)
+	}
 }
