@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	controlpb "github.com/vas-solutus/arca-network/api/control"
 	"github.com/vas-solutus/arca-network/pkg/control/client"
 )
@@ -57,16 +59,21 @@ func (p *Plugin) attachmentsOf(ctx context.Context, r *controlpb.GetContainerNet
 }
 
 // all are all attachments that this driver has made.
-func (p *Plugin) all(ctx context.Context) (out []attachment, err error) {
-	err = client.Snapshot(ctx, p.control, func(event *controlpb.WatchEvent) {
-		if a, ok := ours(event.GetAttachment()); ok && event.GetAttachment() != nil && !a.GetDeleting() {
-			out = append(out, a)
-		}
-	})
+func (p *Plugin) all(ctx context.Context) ([]attachment, error) {
+	out, err := repeat(ctx, p.control, nil, snapshot)
 	if err != nil {
 		return nil, plain(err)
 	}
 	return out, nil
+}
+
+func snapshot(ctx context.Context, from Control, _ ...grpc.CallOption) (out []attachment, err error) {
+	err = client.Snapshot(ctx, from, func(event *controlpb.WatchEvent) {
+		if a, ok := ours(event.GetAttachment()); ok && event.GetAttachment() != nil && !a.GetDeleting() {
+			out = append(out, a)
+		}
+	})
+	return out, err
 }
 
 // endpoint finds the attachment of one of the engine's endpoints.

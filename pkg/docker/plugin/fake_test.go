@@ -37,7 +37,9 @@ type fakeControl struct {
 	// they were made.
 	away   int
 	broken error
-	busy   map[int32]bool // host ports that a process listens on
+	// lost is how many lists of all objects break off before their end.
+	lost int
+	busy map[int32]bool // host ports that a process listens on
 	// written is called when an attachment was updated, bridged when a network was
 	// made, before that is answered.
 	written, bridged func()
@@ -318,24 +320,31 @@ func (f *fakeControl) Watch(ctx context.Context, _ *controlpb.WatchRequest, _ ..
 	if err != nil {
 		return nil, err
 	}
-	w := &fakeWatch{}
+	w := &fakeWatch{end: io.EOF}
 	for _, a := range all.GetNetworks() {
 		w.events = append(w.events, &controlpb.WatchEvent{Type: controlpb.WatchEvent_ADDED, Object: &controlpb.WatchEvent_Attachment{Attachment: a}})
 	}
 	w.events = append(w.events,
 		&controlpb.WatchEvent{Type: controlpb.WatchEvent_ADDED, Object: &controlpb.WatchEvent_Network{Network: &controlpb.BridgeInfo{}}},
 		&controlpb.WatchEvent{Type: controlpb.WatchEvent_SYNCED})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost > 0 {
+		f.lost--
+		w.events, w.end = w.events[:len(w.events)-1], status.Error(codes.Unavailable, "the server went away")
+	}
 	return w, nil
 }
 
 type fakeWatch struct {
 	grpc.ClientStream
 	events []*controlpb.WatchEvent
+	end    error // after them
 }
 
 func (w *fakeWatch) Recv() (*controlpb.WatchEvent, error) {
 	if len(w.events) == 0 {
-		return nil, io.EOF
+		return nil, w.end
 	}
 	e := w.events[0]
 	w.events = w.events[1:]

@@ -227,6 +227,13 @@ func TestServerAway(t *testing.T) {
 	w.control.away = 1
 	w.ok("NetworkDriver.DeleteEndpoint", ids("n1", "e1"))
 	w.state("network n1 10.88.0.0/24")
+
+	// Also where an endpoint has to be looked for among all.
+	w.endpoint("n1", pool, "e2", mac2)
+	w.restart()
+	w.control.lost = 2
+	w.ok("NetworkDriver.DeleteEndpoint", ids("stands-for-n1", "e2"))
+	w.state("network n1 10.88.0.0/24")
 }
 
 func TestAddresses(t *testing.T) {
