@@ -64,29 +64,32 @@ func (e *Engine) behind(ctx context.Context, name string, c containerState) (Net
 	}
 	n, err := e.network(ctx, ref)
 	if isNotFound(err) || err == nil && shadowName(n.ID) != name {
-		return n, e.gone(ctx, name, c)
+		return e.namesake(ctx, name, c)
 	}
 	return n, err
 }
 
-// gone refuses the start of a container whose network is gone. The engine has its
-// shadow still. It names a network by its id to who was on it before.
-func (e *Engine) gone(ctx context.Context, name string, c containerState) error {
+// namesake is the network that has the name of one which is gone and whose shadow
+// the engine has still. To an engine the network of a container is what has its name,
+// until the container has been on it; from then on it is what has its id.
+func (e *Engine) namesake(ctx context.Context, name string, c containerState) (Network, error) {
 	t := translation{shadows: e.known.all()}
 	if _, ok := t.shadow(name); !ok {
 		var err error
 		if t.shadows, err = e.lookAtShadows(ctx); err != nil {
-			return err
+			return Network{}, err
 		}
 	}
 	ref := name
 	if s, ok := t.shadow(name); ok {
 		ref = s.label
-		if settings, _, err := parseObject(c.NetworkSettings.Networks[name]); err == nil && settings.text("NetworkID") != "" {
+		if settingsOf(c.NetworkSettings.Networks[name]).text("NetworkID") != "" {
 			ref = s.network
+		} else if n, err := e.network(ctx, ref); err == nil && n.Name == ref || err != nil && !isNotFound(err) {
+			return n, err
 		}
 	}
-	return &Error{http.StatusNotFound, "failed to set up container networking: network " + ref + " not found"}
+	return Network{}, &Error{http.StatusNotFound, "failed to set up container networking: network " + ref + " not found"}
 }
 
 // prepareOn prepares a container's endpoint on one shadow, and returns its
@@ -104,6 +107,9 @@ func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n
 		kept = has
 	}
 	told = tell(e.withMAC(wanted(settingsOf(kept)), c, n), c, c.asksGateway())
+	if s.name != name {
+		return told, e.move(ctx, c, name, s.name, told)
+	}
 	was := settingsOf(has)
 	ready := isOn && (was.text("NetworkID") == "" || was.text("NetworkID") == s.id) && sameOptions(told.options(), was.options())
 	if ready && !begun {
@@ -127,6 +133,28 @@ func (e *Engine) prepareOn(ctx context.Context, c containerState, name string, n
 		}
 	}
 	return told, e.leave(ctx, c.ID, name+renewal)
+}
+
+// move takes a container that was never on a network from the shadow of one that is
+// gone to that of its namesake. In the engine its network mode stays the old shadow,
+// which is kept for that (see Sweep): without it the engine starts the container no more.
+func (e *Engine) move(ctx context.Context, c containerState, from, to string, told object) error {
+	ctx = context.WithoutCancel(ctx)
+	networks := c.NetworkSettings.Networks
+	if networks[to] == nil { // else it was moved, and who did it was killed
+		if err := e.enter(ctx, c.ID, to, told); err != nil {
+			return err
+		}
+	}
+	for _, left := range []string{from, from + renewal} {
+		if _, isOn := networks[left]; !isOn {
+			continue
+		}
+		if err := e.leave(ctx, c.ID, left); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // enter connects a container to one of the engine's networks.

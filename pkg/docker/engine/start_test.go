@@ -67,3 +67,68 @@ func TestKilledWhilePreparing(t *testing.T) {
 		r.sh(t, "docker rm -f "+name)
 	}
 }
+
+// A container that has never been on its network finds it by its name when it is
+// started, as in an engine, whenever the proxy is killed over it; one that has been
+// there does not.
+func TestNetworkMadeAgain(t *testing.T) {
+	r := newRig(t)
+	remade := 0
+	remake := func(t *testing.T) Network {
+		t.Helper()
+		remade++
+		r.networks.remove("web")
+		n := Network{
+			ID: fmt.Sprintf("e%d", remade) + strings.Repeat("5", 62), Name: "web", Object: fmt.Sprintf("web-%d", remade), Driver: "bridge",
+			Subnets: []Subnet{{fmt.Sprintf("10.88.%d.0/24", remade), fmt.Sprintf("10.88.%d.1", remade)}},
+		}
+		r.networks.Lock()
+		r.networks.list = append(r.networks.list, n)
+		r.networks.Unlock()
+		if err := r.proxy.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	inEngine := func(t *testing.T, name string, on ...string) {
+		t.Helper()
+		want := strings.Join(on, " ")
+		if got := strings.TrimSpace(r.Docker(t, "inspect", "-f", "{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{end}}", name)); got != want {
+			t.Errorf("in the engine %s is on %q, want %q", name, got, want)
+		}
+	}
+	for cut := range 8 {
+		name := fmt.Sprintf("c%d", cut)
+		r.sh(t, "docker create --name "+name+" --network web --mac-address 02:42:00:00:00:09 --network-alias a1 arca-test sleep 1000")
+		web := remake(t)
+		r.way.answered.Store(cut%2 == 1)
+		r.way.steps.Store(int32(cut / 2))
+		_, err := r.try(t, "docker start "+name)
+		r.way.steps.Store(never)
+		if severed := cut < 6; (err != nil) != severed {
+			t.Errorf("started after %d steps: %v", cut/2, err)
+		}
+		r.says(t, "docker ps -a --filter name="+name+" --format '{{.Networks}}' | sort -u | tr ',' '\n' | sort -u", "web")
+		r.says(t, "docker start "+name, name)
+		r.says(t, "docker inspect -f '{{.HostConfig.NetworkMode}} {{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.NetworkID}} {{$e.IPAddress}} {{$e.MacAddress}} {{$e.Aliases}}{{end}}' "+name,
+			fmt.Sprintf("web web %s 10.88.%d.2 02:42:00:00:00:09 [a1]", web.ID, remade))
+		inEngine(t, name, shadowName(web.ID))
+		// Its old shadow is kept for it, and goes with it.
+		if err := r.proxy.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.says(t, "docker restart -t 0 "+name, name)
+		remake(t)
+		r.sh(t, "docker stop -t 0 "+name)
+		if out, err := r.try(t, "docker start "+name); err == nil || !strings.Contains(out, "network "+web.ID+" not found") {
+			t.Errorf("one that was on it: %s %v", out, err)
+		}
+		r.sh(t, "docker rm -f "+name)
+		if err := r.proxy.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Docker(t, "network", "ls", "--filter", "label="+labelID, "-q"); got != "" {
+			t.Errorf("shadows are left: %s", got)
+		}
+	}
+}

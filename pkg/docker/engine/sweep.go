@@ -5,9 +5,12 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 )
 
@@ -40,7 +43,8 @@ func (e *Engine) surplusNow() {
 }
 
 // Sweep removes the shadows of networks that are gone, where no container is on
-// them, started or not.
+// them, started or not, nor has one as its network mode: the engine starts none whose
+// mode is a network that it does not know.
 func (e *Engine) Sweep(ctx context.Context) error {
 	e.shadows.Lock()
 	defer e.shadows.Unlock()
@@ -56,18 +60,17 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	for _, n := range networks {
 		there[n.ID] = true
 	}
+	shadows = slices.DeleteFunc(shadows, func(s shadow) bool { return there[s.network] })
+	if len(shadows) == 0 {
+		return nil
+	}
+	used, err := e.usedNetworks(ctx)
+	if err != nil {
+		return err
+	}
 	var failed []error
 	for _, s := range shadows {
-		if there[s.network] {
-			continue
-		}
-		query := filters("network", s.name)
-		query.Set("all", "1")
-		var containers []struct{ ID string }
-		if err := e.call(ctx, http.MethodGet, "/containers/json", query, nil, &containers); err != nil {
-			return fmt.Errorf("listing the containers on network %s: %w", s.name, err)
-		}
-		if len(containers) > 0 {
+		if used[s.name] {
 			continue
 		}
 		if err := e.call(ctx, http.MethodDelete, "/networks/"+s.id, nil, nil, nil); err != nil && !isNotFound(err) {
@@ -78,4 +81,24 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
+}
+
+// usedNetworks are the names of the engine's networks that containers are on, started
+// or not, or have as their network mode.
+func (e *Engine) usedNetworks(ctx context.Context) (map[string]bool, error) {
+	var containers []struct {
+		HostConfig      struct{ NetworkMode string }
+		NetworkSettings struct{ Networks map[string]json.RawMessage }
+	}
+	if err := e.call(ctx, http.MethodGet, "/containers/json", url.Values{"all": {"1"}}, nil, &containers); err != nil {
+		return nil, fmt.Errorf("listing the engine's containers: %w", err)
+	}
+	used := map[string]bool{}
+	for _, c := range containers {
+		used[c.HostConfig.NetworkMode] = true
+		for name := range c.NetworkSettings.Networks {
+			used[name] = true
+		}
+	}
+	return used, nil
 }
