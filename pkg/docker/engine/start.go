@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,43 +18,89 @@ import (
 // start serves the start of a container, or its restart. Before it the engine
 // has all networks of the container, and the driver is told whose they are.
 func (e *Engine) start(w http.ResponseWriter, r *http.Request, container string) {
-	endpoints, err := e.prepare(r.Context(), container)
+	ready, err := e.prepare(r.Context(), container)
 	if err != nil {
 		e.refuse(w, r, err)
 		return
 	}
-	e.handOnTelling(w, r, nil, e.expect(r.Context(), endpoints))
+	made := e.expect(r.Context(), ready.endpoints)
+	e.handOnTelling(w, r, nil, func(started bool) {
+		made(started)
+		if !started {
+			e.putBack(r.Context(), ready)
+		}
+	})
 }
 
-// prepare makes a container ready that does not run, and tells of the endpoints
-// that it will have. What its driver is told of it is not known when it is
-// created, and its name may have changed since.
-func (e *Engine) prepare(ctx context.Context, container string) (endpoints []Endpoint, err error) {
+// prepared is a container that is ready to be started.
+type prepared struct {
+	id string // empty where there was nothing to prepare
+	// on has its settings on each shadow.
+	on map[string]object
+	// endpoints are those that it will have, as far as they are known.
+	endpoints []Endpoint
+}
+
+// prepare makes a container ready that does not run. What its driver is told of it is
+// not known when it is created, and its name may have changed since.
+func (e *Engine) prepare(ctx context.Context, container string) (prepared, error) {
 	c, err := e.container(ctx, container)
 	if isNotFound(err) {
-		return nil, nil // the engine says so itself
+		return prepared{}, nil // the engine says so itself
 	}
 	if err != nil {
-		return nil, err
+		return prepared{}, err
 	}
 	names := c.shadows()
 	if len(names) == 0 || c.State.Running {
-		return nil, nil
+		return prepared{}, nil
 	}
+	out := prepared{id: c.ID, on: map[string]object{}}
 	for _, name := range names {
 		n, err := e.behind(ctx, name, c)
 		if err != nil {
-			return nil, err
+			return prepared{}, err
 		}
 		settings, err := e.prepareOn(ctx, c, name, n)
 		if err != nil {
-			return nil, err
+			return prepared{}, err
 		}
+		out.on[shadowName(n.ID)] = settings
 		if p, ok := expected(n, settings); ok {
-			endpoints = append(endpoints, p)
+			out.endpoints = append(out.endpoints, p)
 		}
 	}
-	return endpoints, nil
+	return out, nil
+}
+
+// putBack puts a container that could not be started back on its networks. The engine
+// takes it off the one whose turn it was, and would start it without that next time.
+func (e *Engine) putBack(ctx context.Context, p prepared) {
+	if p.id == "" {
+		return
+	}
+	// A client that has gone does not leave its container without a network.
+	ctx = context.WithoutCancel(ctx)
+	c, err := e.container(ctx, p.id)
+	if err != nil || c.State.Running {
+		if err != nil && !isNotFound(err) { // one that removes itself is gone
+			e.log.Error(err, "Cannot see whether a container that could not be started is on its networks still", "container", p.id)
+		}
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.on)) {
+		if _, isOn := c.NetworkSettings.Networks[name]; isOn {
+			continue
+		}
+		err := e.enter(ctx, p.id, name, p.on[name])
+		var refusal *Error
+		if errors.As(err, &refusal) && (refusal.Status == http.StatusNotFound || refusal.Status == http.StatusConflict) {
+			return // it is being removed
+		}
+		if err != nil {
+			e.log.Error(err, "A container that could not be started is not put back on a network; connect it, or it starts without", "container", p.id, "network", name)
+		}
+	}
 }
 
 // behind is the network of ours that a shadow of that name stands for.

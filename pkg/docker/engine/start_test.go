@@ -5,6 +5,7 @@ package engine
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -131,4 +132,45 @@ func TestNetworkMadeAgain(t *testing.T) {
 			t.Errorf("shadows are left: %s", got)
 		}
 	}
+}
+
+// An engine takes a container off the network whose turn it was when a start failed,
+// and would start it without that from then on.
+func TestRefusedStartKeepsNetworks(t *testing.T) {
+	r := newRig(t)
+	networks := func(name string) string {
+		return "docker inspect -f '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.Aliases}} {{with $e.IPAMConfig}}{{.IPv4Address}}{{end}} {{end}}' " + name
+	}
+	busy, err := net.Listen("tcp4", "0.0.0.0:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	refused := func(command string) {
+		t.Helper()
+		if out, err := r.try(t, command); err == nil || !strings.Contains(out, "address already in use") {
+			t.Errorf("%s: %v %s", command, err, out)
+		}
+	}
+	const c1 = "web [a1] 10.88.0.9 "
+	r.sh(t, "docker create --name c1 --network web --ip 10.88.0.9 --network-alias a1 -p 8080:80 arca-test sleep 1000; docker create --name c2 -p 8080:80 arca-test sleep 1000")
+	r.sh(t, "docker create --name c3 --network web --network db -p 8080:80 arca-test sleep 1000")
+	for range 2 {
+		refused("docker start c1")
+		r.says(t, networks("c1"), c1)
+		refused("docker start c2")
+		r.says(t, "docker ps -a --filter name=c2 --format '{{.Networks}}'", "bridge")
+		refused("docker start c3")
+		r.says(t, "docker inspect -f '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{end}}' c3", "db web ")
+	}
+	refused("docker run --rm --network web -p 8080:80 arca-test true")
+	r.says(t, "docker ps -aq | wc -l", "3")
+	_ = busy.Close()
+	r.says(t, "docker start c1", "c1")
+	r.says(t, networks("c1"), c1)
+	if got := r.Docker(t, "port", "c1"); !strings.Contains(got, "80/tcp -> 0.0.0.0:8080") {
+		t.Errorf("its ports are %q", got)
+	}
+	r.says(t, "docker rm -f c1; docker start c3", "c1\nc3")
+	r.says(t, "docker exec c3 ls /sys/class/net", "eth0\neth1\nlo")
 }
