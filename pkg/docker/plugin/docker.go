@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 // DriverName is the driver's name in the engine: that of the plugin's socket.
@@ -23,7 +24,8 @@ const DriverName = "arca"
 
 // DockerEngine asks a Docker engine which endpoints it has, by its API.
 type DockerEngine struct {
-	client *http.Client
+	client  *http.Client
+	timeout time.Duration // of one question
 
 	mu   sync.Mutex
 	root string // the engine's folder, once it was asked
@@ -36,7 +38,7 @@ func NewDockerEngine(address string) (*DockerEngine, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("engine %q: must be a socket, as unix:///PATH", address)
 	}
-	return &DockerEngine{client: &http.Client{Transport: &http.Transport{
+	return &DockerEngine{timeout: engineTimeout, client: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},
@@ -48,6 +50,8 @@ func NewDockerEngine(address string) (*DockerEngine, error) {
 const maxAnswer = 64 << 20
 
 func (e *DockerEngine) get(ctx context.Context, path string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker"+path, nil)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -416,8 +417,9 @@ type fakeEngine struct {
 	endpoints map[string]map[string]bool
 	// away: it answers no question; starting: nor does it refuse one.
 	away, starting bool
-	// asked is called when the endpoints are asked for.
-	asked func()
+	// asked is called when the endpoints are asked for; patience is how long that may take.
+	asked    func()
+	patience time.Duration
 	// located is called when a container's resolv.conf is asked for.
 	located func(container string)
 	// folder has the containers' resolv.conf, by their ids.
@@ -444,12 +446,15 @@ func (e *fakeEngine) ID(context.Context) (string, error) {
 	return e.id, nil
 }
 
-func (e *fakeEngine) Endpoints(context.Context) (map[string]map[string]bool, error) {
+func (e *fakeEngine) Endpoints(ctx context.Context) (map[string]map[string]bool, error) {
 	if e.asked != nil {
 		e.asked()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if limit, bounded := ctx.Deadline(); bounded {
+		e.patience = time.Until(limit)
+	}
 	if e.away {
 		return nil, errors.New("the engine is away")
 	}

@@ -55,7 +55,7 @@ type Engine interface {
 	// ID names the engine for as long as it keeps its networks.
 	ID(ctx context.Context) (string, error)
 	// Endpoints are the engine's networks of this driver and the endpoints on each
-	// of them, by their ids.
+	// of them, by their ids. It takes longer the more networks there are.
 	Endpoints(ctx context.Context) (map[string]map[string]bool, error)
 	// ResolvConf is the path, on this host, of the file that is a container's
 	// /etc/resolv.conf.

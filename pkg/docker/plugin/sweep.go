@@ -68,7 +68,7 @@ func (p *Plugin) greeted() {
 	p.sweeper.suspect()
 }
 
-// engineTimeout is how long the engine may take to say who it is.
+// engineTimeout is how long the engine may take to answer one question.
 const engineTimeout = 5 * time.Second
 
 // engineID asks the engine who it is, and remembers it.
@@ -186,10 +186,9 @@ func (p *Plugin) look(ctx context.Context) (f facts, engineErr, err error) {
 	if f.networks, err = p.networks(ctx); err != nil {
 		return f, nil, err
 	}
-	ask, cancel := context.WithTimeout(ctx, engineTimeout)
-	defer cancel()
-	if f.endpoints, engineErr = p.engine.Endpoints(ask); engineErr == nil {
-		f.engine, engineErr = p.engineID(ask)
+	// Each question to the engine has its own time: there is one for each network.
+	if f.endpoints, engineErr = p.engine.Endpoints(ctx); engineErr == nil {
+		f.engine, engineErr = p.engineID(ctx)
 	}
 	if engineErr != nil {
 		f.engine, f.endpoints = "", nil
