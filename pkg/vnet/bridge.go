@@ -50,7 +50,7 @@ func decideDatapath(f datapathFacts) string {
 	switch {
 	case f.Configured != "":
 		return f.Configured
-	case f.Exists && (current == DatapathNetdev || system):
+	case f.Exists && (current == DatapathNetdev || current == DatapathSystem && system):
 		return f.Current
 	case system:
 		return DatapathSystem

@@ -44,6 +44,7 @@ func TestDecideDatapath(t *testing.T) {
 		"existing works, is kept":          {datapathFacts{Exists: true, Current: "netdev", Types: both, Module: true}, "netdev"},
 		"existing default works, is kept":  {datapathFacts{Exists: true, Current: "", Types: both, Module: true}, ""},
 		"existing cannot work, is changed": {datapathFacts{Exists: true, Current: "", Types: both}, "netdev"},
+		"existing is none, is changed":     {datapathFacts{Exists: true, Current: "none", Types: both, Module: true}, "system"},
 	} {
 		if got := decideDatapath(c.facts); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
