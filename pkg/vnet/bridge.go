@@ -75,8 +75,12 @@ func (m *Manager) ensureBridge(ctx context.Context, s *session, before remembere
 		if try > 2 {
 			before = nil // the ports come back one by one, too
 		}
+		row, err := s.bridgeRow()
+		if err != nil {
+			return "", "", false, err
+		}
 		var ops []libovsdb.Operation
-		ops, epoch, datapath, err = m.bridgeOps(s, before)
+		ops, epoch, datapath, err = m.bridgeOps(s, row, before)
 		if err != nil || len(ops) == 0 {
 			return epoch, datapath, changed, err
 		}
@@ -84,18 +88,17 @@ func (m *Manager) ensureBridge(ctx context.Context, s *session, before remembere
 			break
 		}
 		changed = changed || err == nil
+		if err == nil && hasTree(row) {
+			s.wg.Go(s.forgetTree)
+		}
 	}
 	return "", "", false, fmt.Errorf("bridge %s: %w", m.o.Bridge, errors.Join(err, errUnsettled))
 }
 
 var errUnsettled = errors.New("its rows do not stay as they are written")
 
-func (m *Manager) bridgeOps(s *session, before remembered) (ops []libovsdb.Operation, epoch, datapath string, err error) {
+func (m *Manager) bridgeOps(s *session, row *ovsdb.Bridge, before remembered) (ops []libovsdb.Operation, epoch, datapath string, err error) {
 	root, err := s.root()
-	if err != nil {
-		return nil, "", "", err
-	}
-	row, err := s.bridgeRow()
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -140,15 +143,19 @@ func (m *Manager) bridgeOps(s *session, before remembered) (ops []libovsdb.Opera
 	if len(ports) != 0 {
 		ops = append(ops, putInto(row.UUID, libovsdb.OvsSet{GoSet: ports}))
 	}
-	want := libovsdb.Row{}
-	if row.FailMode == nil || *row.FailMode != ovsdb.BridgeFailModeSecure {
-		want["fail_mode"] = ovsdb.BridgeFailModeSecure
+	ops = append(ops, repairBridge(row, datapath)...)
+	// ovn-controller does not expect to be refused a flow. The row is its own, which says
+	// how to look up, or somebody's: only the limit goes.
+	ops = append(ops, clearColumn(ovsdb.FlowTableTable, "flow_limit", s.limitedTables(row))...)
+	// A port that takes what is mirrored takes nothing else.
+	ops = append(ops, clearColumn(ovsdb.MirrorTable, "output_port", s.mirrorsOver())...)
+	local, err := s.find(m.o.Bridge)
+	if err != nil {
+		return nil, "", "", err
 	}
-	if row.DatapathType != datapath {
-		want["datapath_type"] = datapath
-	}
-	if len(want) != 0 {
-		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationUpdate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID), Row: want})
+	if local.port == nil && local.iface == nil {
+		made, port := m.insertLocal()
+		ops = append(append(ops, made...), putInto(row.UUID, uuidSet(port)))
 	}
 	if datapath == "" {
 		datapath = DatapathSystem
@@ -156,27 +163,101 @@ func (m *Manager) bridgeOps(s *session, before remembered) (ops []libovsdb.Opera
 	return ops, epoch, datapath, nil
 }
 
+// spoken are the versions of OpenFlow that the bridge must speak: that of the flow which
+// internal/openflow keeps in it, and ovn-controller's.
+var spoken = []string{ovsdb.BridgeProtocolsOpenflow13, ovsdb.BridgeProtocolsOpenflow15}
+
+// bridgeConfig is what other_config of the bridge must have, as ovn-controller would make
+// it: in-band control puts flows above OVN's, which pass ARP and TCP of whatever
+// controller somebody sets.
+var bridgeConfig = map[string]string{"disable-in-band": "true"}
+
+// repairBridge puts right what keeps the bridge of that row from being programmed or from
+// forwarding. What does neither stays as somebody has set it: controllers, mirrors, monitoring,
+// and what is about switches that learn.
+func repairBridge(row *ovsdb.Bridge, datapath string) (ops []libovsdb.Operation) {
+	want := libovsdb.Row{}
+	if row.FailMode == nil || *row.FailMode != ovsdb.BridgeFailModeSecure {
+		want["fail_mode"] = ovsdb.BridgeFailModeSecure
+	}
+	if row.DatapathType != datapath {
+		want["datapath_type"] = datapath
+	}
+	// A spanning tree keeps every port from forwarding for 30 s, and new ones as well.
+	if row.STPEnable {
+		want["stp_enable"] = false
+	}
+	if row.RSTPEnable {
+		want["rstp_enable"] = false
+	}
+	if len(want) != 0 {
+		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationUpdate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID), Row: want})
+	}
+	var muts []libovsdb.Mutation
+	if len(row.Protocols) != 0 { // none means all
+		var unspoken []any
+		for _, p := range spoken {
+			if !slices.Contains(row.Protocols, p) {
+				unspoken = append(unspoken, p)
+			}
+		}
+		if len(unspoken) != 0 {
+			muts = append(muts, libovsdb.Mutation{Column: "protocols", Mutator: libovsdb.MutateOperationInsert, Value: libovsdb.OvsSet{GoSet: unspoken}})
+		}
+	}
+	if d := diffIDs(bridgeConfig, row.OtherConfig); !d.empty() {
+		muts = append(muts, d.mutations("other_config")...)
+	}
+	if len(muts) != 0 {
+		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID), Mutations: muts})
+	}
+	return ops
+}
+
+// hasTree says that the bridge takes part in a spanning tree.
+func hasTree(row *ovsdb.Bridge) bool { return row != nil && (row.STPEnable || row.RSTPEnable) }
+
+// forgetTree has ovs-vswitchd look at its configuration once more when it has turned a
+// spanning tree off: only then it tells its datapath, which goes on dropping what it
+// dropped for the tree while such packets come (seen on 3.5.0).
+func (s *session) forgetTree() {
+	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
+	defer cancel()
+	if s.barrier(ctx) == nil {
+		_ = s.barrier(ctx) // one that does not run has dropped all
+	}
+}
+
+// clearColumn makes an optional column of rows empty.
+func clearColumn(table, column string, uuids []string) (ops []libovsdb.Operation) {
+	for _, uuid := range uuids {
+		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationUpdate, Table: table, Where: whereUUID(uuid), Row: libovsdb.Row{column: emptySet()}})
+	}
+	return ops
+}
+
+// insertLocal makes the bridge's local port and names it. ovs-vswitchd has the device
+// also without it, but tells of its state there.
+func (m *Manager) insertLocal() (ops []libovsdb.Operation, port string) {
+	return insertRows(libovsdb.Row{"name": m.o.Bridge, "type": "internal"}, ovsMap(nil))
+}
+
 // insertBridge makes the bridge with its local port, as ovs-vsctl add-br does, and
 // with those of the named new ports.
 // Without a controller a secure bridge forwards nothing, which is what is wanted
 // until ovn-controller has programmed it.
 func (m *Manager) insertBridge(root, datapath string, ports []any) []libovsdb.Operation {
-	iface, port, bridge := newRowName(), newRowName(), newRowName()
+	ops, port := m.insertLocal()
+	bridge := newRowName()
 	ids := map[string]string{keyOwnerKind: bridgeOwnerKind, keyOwnerName: m.o.Bridge}
-	return []libovsdb.Operation{
-		{Op: libovsdb.OperationInsert, Table: ovsdb.InterfaceTable, UUIDName: iface, Row: libovsdb.Row{
-			"name": m.o.Bridge, "type": "internal",
-		}},
-		{Op: libovsdb.OperationInsert, Table: ovsdb.PortTable, UUIDName: port, Row: libovsdb.Row{
-			"name": m.o.Bridge, "interfaces": libovsdb.UUID{GoUUID: iface},
-		}},
-		{Op: libovsdb.OperationInsert, Table: ovsdb.BridgeTable, UUIDName: bridge, Row: libovsdb.Row{
+	return append(ops,
+		libovsdb.Operation{Op: libovsdb.OperationInsert, Table: ovsdb.BridgeTable, UUIDName: bridge, Row: libovsdb.Row{
 			"name": m.o.Bridge, "ports": libovsdb.OvsSet{GoSet: append(ports, libovsdb.UUID{GoUUID: port})}, "datapath_type": datapath,
 			"fail_mode": ovsdb.BridgeFailModeSecure, "external_ids": ovsMap(ids),
-			"other_config": ovsMap(map[string]string{"disable-in-band": "true"}),
+			"other_config": ovsMap(bridgeConfig),
 		}},
-		{Op: libovsdb.OperationMutate, Table: ovsdb.OpenvSwitchTable, Where: whereUUID(root), Mutations: []libovsdb.Mutation{
+		libovsdb.Operation{Op: libovsdb.OperationMutate, Table: ovsdb.OpenvSwitchTable, Where: whereUUID(root), Mutations: []libovsdb.Mutation{
 			{Column: "bridges", Mutator: libovsdb.MutateOperationInsert, Value: uuidSet(bridge)},
 		}},
-	}
+	)
 }

@@ -138,28 +138,6 @@ func TestServerHangs(t *testing.T) {
 	h.checkInner(n, p)
 }
 
-func TestBridgeEditedByHand(t *testing.T) {
-	h := newHost(t)
-	n := ovstest.NewNetns(t, "n1")
-	p := vethPort(1, n.Path)
-	h.update(p)
-	for _, edit := range [][]string{
-		{"set-fail-mode", "br-int", "standalone"},
-		{"--no-wait", "del-br", "br-int"},
-		{"--no-wait", "clear", "Open_vSwitch", ".", "bridges", "external_ids"},
-	} {
-		h.Vsctl(edit...)
-		h.events.wait(Event{All: true, Reason: BridgeRepaired})
-		h.update(p)
-		if got := h.Vsctl("get", "Bridge", "br-int", "fail_mode"); got != "secure" {
-			t.Errorf("after %v: fail_mode %s", edit, got)
-		}
-		if got := h.Vsctl("list-ports", "br-int"); got != p.Name {
-			t.Errorf("after %v: ports %q", edit, got)
-		}
-	}
-}
-
 // A second process on what the first made must change nothing.
 func TestAdoption(t *testing.T) {
 	h := newHost(t)

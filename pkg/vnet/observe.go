@@ -36,15 +36,12 @@ func (h rowEvents) onRow(table string, old, row model.Model) {
 		for _, r := range []model.Model{old, row} {
 			if p, ok := r.(*ovsdb.Port); ok {
 				m.suspect(p.Name, p.ExternalIDs)
+				if p.Name == m.o.Bridge {
+					m.suspectBridge()
+				}
 			}
 		}
-	case ovsdb.BridgeTable, ovsdb.OpenvSwitchTable:
-		m.mu.Lock()
-		s := m.session
-		m.mu.Unlock()
-		if s == nil {
-			return
-		}
+	case ovsdb.BridgeTable, ovsdb.FlowTableTable, ovsdb.MirrorTable, ovsdb.OpenvSwitchTable:
 		// Only these columns bear on the bridge; cur_cfg changes all the time.
 		if o, ok := old.(*ovsdb.OpenvSwitch); ok && row != nil {
 			n := row.(*ovsdb.OpenvSwitch)
@@ -52,6 +49,16 @@ func (h rowEvents) onRow(table string, old, row model.Model) {
 				return
 			}
 		}
+		m.suspectBridge()
+	}
+}
+
+// suspectBridge has the bridge looked at again. A new session looks anyway.
+func (m *Manager) suspectBridge() {
+	m.mu.Lock()
+	s := m.session
+	m.mu.Unlock()
+	if s != nil {
 		s.kickBridge()
 	}
 }

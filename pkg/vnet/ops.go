@@ -95,6 +95,19 @@ func removePort(uuid string) libovsdb.Operation {
 	}
 }
 
+// mutations of a map that make the change.
+func (d idDiff) mutations(column string) []libovsdb.Mutation {
+	del := make([]any, len(d.del))
+	for i, k := range d.del {
+		del[i] = k
+	}
+	muts := []libovsdb.Mutation{{Column: column, Mutator: libovsdb.MutateOperationDelete, Value: libovsdb.OvsSet{GoSet: del}}}
+	if len(d.ins) != 0 {
+		muts = append(muts, libovsdb.Mutation{Column: column, Mutator: libovsdb.MutateOperationInsert, Value: ovsMap(d.ins)})
+	}
+	return muts
+}
+
 // updateRows makes existing rows so; only what differs is sent.
 func updateRows(want plugged, have rows, d rowDiff) []libovsdb.Operation {
 	var ops []libovsdb.Operation
@@ -102,15 +115,7 @@ func updateRows(want plugged, have rows, d rowDiff) []libovsdb.Operation {
 		if d.empty() {
 			return
 		}
-		del := make([]any, len(d.del))
-		for i, k := range d.del {
-			del[i] = k
-		}
-		muts := []libovsdb.Mutation{{Column: "external_ids", Mutator: libovsdb.MutateOperationDelete, Value: libovsdb.OvsSet{GoSet: del}}}
-		if len(d.ins) != 0 {
-			muts = append(muts, libovsdb.Mutation{Column: "external_ids", Mutator: libovsdb.MutateOperationInsert, Value: ovsMap(d.ins)})
-		}
-		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationMutate, Table: table, Where: whereUUID(uuid), Mutations: muts})
+		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationMutate, Table: table, Where: whereUUID(uuid), Mutations: d.mutations("external_ids")})
 	}
 	update := func(table, uuid string, row libovsdb.Row) {
 		if len(row) != 0 {

@@ -124,7 +124,7 @@ type rowDiff struct {
 	portColumns, ifaceWants bool
 }
 
-// idDiff is a change of external_ids.
+// idDiff is a change of external_ids or of a map like it.
 type idDiff struct {
 	del []string
 	ins map[string]string

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,12 +97,17 @@ func connect(ctx context.Context, o Options, events cache.EventHandler, sent fun
 		bridge ovsdb.Bridge
 		port   ovsdb.Port
 		iface  ovsdb.Interface
+		table  ovsdb.FlowTable
+		mirror ovsdb.Mirror
 	)
 	// Columns chosen with care: statistics change every five seconds for every
 	// port, and Bridge.ports is as long as there are ports.
 	_, err = c.Monitor(ctx, c.NewMonitor(
 		client.WithTable(&root, &root.CurCfg, &root.ExternalIDs, &root.OtherConfig, &root.DatapathTypes, &root.OVSVersion),
-		client.WithTable(&bridge, &bridge.Name, &bridge.FailMode, &bridge.DatapathType, &bridge.ExternalIDs),
+		client.WithTable(&bridge, &bridge.Name, &bridge.FailMode, &bridge.DatapathType, &bridge.ExternalIDs,
+			&bridge.Protocols, &bridge.STPEnable, &bridge.RSTPEnable, &bridge.OtherConfig, &bridge.FlowTables),
+		client.WithTable(&table, &table.FlowLimit),
+		client.WithTable(&mirror, &mirror.OutputPort),
 		client.WithTable(&port, &port.Name, &port.Interfaces, &port.ExternalIDs, &port.Tag, &port.Trunks, &port.VLANMode),
 		client.WithTable(&iface, &iface.Name, &iface.Type, &iface.ExternalIDs, &iface.Error, &iface.Ofport, &iface.MAC, &iface.MTURequest),
 	))
@@ -253,6 +260,36 @@ func (s *session) bridgeRow() (*ovsdb.Bridge, error) {
 	}
 	b, _ := m.(*ovsdb.Bridge)
 	return b, nil
+}
+
+// limitedTables are the rows of the bridge's flow tables that bound how many flows
+// one takes, sorted.
+func (s *session) limitedTables(bridge *ovsdb.Bridge) []string {
+	var limited []string
+	for uuid, m := range s.cache.Table(ovsdb.FlowTableTable).RowsShallow() {
+		if m.(*ovsdb.FlowTable).FlowLimit != nil && slices.Contains(slices.Collect(maps.Values(bridge.FlowTables)), uuid) {
+			limited = append(limited, uuid)
+		}
+	}
+	slices.Sort(limited)
+	return limited
+}
+
+// mirrorsOver are the mirrors whose output is a port of ours, sorted.
+func (s *session) mirrorsOver() []string {
+	var over []string
+	ports := s.cache.Table(ovsdb.PortTable)
+	for uuid, m := range s.cache.Table(ovsdb.MirrorTable).RowsShallow() {
+		out := m.(*ovsdb.Mirror).OutputPort
+		if out == nil {
+			continue
+		}
+		if p, ok := ports.Row(*out).(*ovsdb.Port); ok && ownerOfIDs(p.ExternalIDs).UID != "" {
+			over = append(over, uuid)
+		}
+	}
+	slices.Sort(over)
+	return over
 }
 
 func (s *session) commit(ctx context.Context, ops []libovsdb.Operation) ([]libovsdb.OperationResult, error) {

@@ -85,7 +85,7 @@ func (o *OVS) Vsctl(args ...string) string {
 // Forward makes a bridge an ordinary switch, in place of OVN's flows.
 func (o *OVS) Forward(bridge string) {
 	o.t.Helper()
-	o.Run("/usr/bin/ovs-ofctl", "add-flow", "unix:"+filepath.Join(o.Dir, bridge+".mgmt"), "actions=NORMAL")
+	o.Run("/usr/bin/ovs-ofctl", "-OOpenFlow15", "add-flow", "unix:"+filepath.Join(o.Dir, bridge+".mgmt"), "actions=NORMAL")
 }
 
 // CreateDB makes an empty database in place of any that is there.
