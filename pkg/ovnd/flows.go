@@ -20,7 +20,8 @@ const (
 	// same where it, or ovs-vswitchd, was just started and it has all to compute.
 	flowsPause = 200 * time.Millisecond
 	flowsStart = 5 * time.Second
-	// flowsOnce is the shortest time between two repairs: each removes all flows, too.
+	// flowsOnce is how long a repair may take before there is another: each removes all
+	// flows, too.
 	flowsOnce = 30 * time.Second
 )
 
@@ -39,7 +40,6 @@ func (f flows) suspect() {
 
 // keep repairs until ctx is done.
 func (f flows) keep(ctx context.Context, s *Stack) {
-	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,12 +53,17 @@ func (f flows) keep(ctx context.Context, s *Stack) {
 		if !pause(ctx, wait) {
 			return
 		}
-		if time.Since(last) < flowsOnce || s.bridgeHasFlows(ctx) || !s.controllerHold.daemon.runs() {
+		if s.bridgeHasFlows(ctx) || !s.controllerHold.daemon.runs() {
 			continue
 		}
-		last = time.Now()
 		s.options.Log.Info("All flows of the bridge were removed; ovn-controller puts them back", "bridge", Bridge)
 		_ = s.introduceWith(ctx, map[string]string{keyKeepFlows: "0"}) // it tells what failed
+		// Nobody tells when they are there.
+		for since := time.Now(); time.Since(since) < flowsOnce && !s.bridgeHasFlows(ctx); {
+			if !pause(ctx, flowsPause) {
+				return
+			}
+		}
 	}
 }
 

@@ -85,17 +85,24 @@ func TestFlowsComeBack(t *testing.T) {
 	remote := func() string {
 		return vsctl("--if-exists", "get", "Open_vSwitch", ".", "external_ids:ovn-bridge-remote")
 	}
-	before := remote()
-	vsctl("set", "Bridge", ovnd.Bridge, "fail_mode=standalone")
-	vsctl("set", "Bridge", ovnd.Bridge, "fail_mode=secure")
-	for limit := time.Now().Add(30 * time.Second); strings.Count(flows(), "cookie=") < want; time.Sleep(20 * time.Millisecond) { // nobody tells
-		if time.Now().After(limit) {
-			t.Fatalf("want %d flows as before, there are\n%s", want, flows())
-		}
-	}
 	once := remote()
-	if once == before {
-		t.Error("they were not gone: ovn-controller was told nothing")
+	for _, edit := range [][]string{ // each has ovs-vswitchd remove all
+		{"set", "Bridge", ovnd.Bridge, "fail_mode=standalone", "--", "set-controller", ovnd.Bridge, "tcp:127.0.0.1:1"},
+		{"set-fail-mode", ovnd.Bridge, "secure", "--", "del-controller", ovnd.Bridge},
+		{"set-controller", ovnd.Bridge, "tcp:127.0.0.1:1"},
+	} {
+		before := once
+		vsctl(edit...)
+		for limit := time.Now().Add(20 * time.Second); strings.Count(flows(), "cookie=") < want; time.Sleep(20 * time.Millisecond) { // nobody tells
+			if time.Now().After(limit) {
+				t.Fatalf("after %v: want %d flows as before, there are\n%s", edit, want, flows())
+			}
+		}
+		if once = remote(); once == before {
+			t.Errorf("after %v they were not gone: ovn-controller was told nothing", edit)
+		}
+		// It is told again only when it has put back what it was told of.
+		time.Sleep(time.Second)
 	}
 	nbctl("--wait=hv", "sync")
 	for range 20 { // of what would come at once, over and over
