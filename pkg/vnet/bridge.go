@@ -88,8 +88,8 @@ func (m *Manager) ensureBridge(ctx context.Context, s *session, before remembere
 			break
 		}
 		changed = changed || err == nil
-		if err == nil && hasTree(row) {
-			s.wg.Go(s.forgetTree)
+		if err == nil && row != nil {
+			s.wg.Go(s.reconfigure)
 		}
 	}
 	return "", "", false, fmt.Errorf("bridge %s: %w", m.o.Bridge, errors.Join(err, errUnsettled))
@@ -148,7 +148,11 @@ func (m *Manager) bridgeOps(s *session, row *ovsdb.Bridge, before remembered) (o
 	// how to look up, or somebody's: only the limit goes.
 	ops = append(ops, clearColumn(ovsdb.FlowTableTable, "flow_limit", s.limitedTables(row))...)
 	// A port that takes what is mirrored takes nothing else.
-	ops = append(ops, clearColumn(ovsdb.MirrorTable, "output_port", s.mirrorsOver())...)
+	for _, uuid := range s.mirrorsOver() {
+		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID), Mutations: []libovsdb.Mutation{
+			{Column: "mirrors", Mutator: libovsdb.MutateOperationDelete, Value: uuidSet(uuid)},
+		}})
+	}
 	local, err := s.find(m.o.Bridge)
 	if err != nil {
 		return nil, "", "", err
@@ -214,17 +218,14 @@ func repairBridge(row *ovsdb.Bridge, datapath string) (ops []libovsdb.Operation)
 	return ops
 }
 
-// hasTree says that the bridge takes part in a spanning tree.
-func hasTree(row *ovsdb.Bridge) bool { return row != nil && (row.STPEnable || row.RSTPEnable) }
-
-// forgetTree has ovs-vswitchd look at its configuration once more when it has turned a
-// spanning tree off: only then it tells its datapath, which goes on dropping what it
-// dropped for the tree while such packets come (seen on 3.5.0).
-func (s *session) forgetTree() {
+// reconfigure has ovs-vswitchd look at its configuration once more when it has done a
+// repair: only then it tells its datapath that a spanning tree is no more, and
+// that goes on dropping what it dropped for it while such packets come (seen on 3.5.0).
+func (s *session) reconfigure() {
 	ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
 	defer cancel()
 	if s.barrier(ctx) == nil {
-		_ = s.barrier(ctx) // one that does not run has dropped all
+		_ = s.barrier(ctx) // one that does not run has nothing in a datapath
 	}
 }
 

@@ -56,28 +56,31 @@ func TestBridgeEditedByHand(t *testing.T) {
 		edit []string
 		get  string // command of ovs-vsctl, and what it must say
 		want string
+		gone bool // the flows are, or must be written again: there is no OVN that would
 	}{
-		{[]string{"set-fail-mode", "br-int", "standalone"}, "get Bridge br-int fail_mode", "secure"},
-		{[]string{"del-fail-mode", "br-int"}, "get Bridge br-int fail_mode", "secure"},
-		{[]string{"--no-wait", "set", "Bridge", "br-int", "datapath_type=none"}, "get Bridge br-int datapath_type", "netdev"},
-		{[]string{"set", "Bridge", "br-int", "protocols=OpenFlow10"}, "get Bridge br-int protocols", "[OpenFlow10, OpenFlow13, OpenFlow15]"},
-		{[]string{"set", "Bridge", "br-int", "protocols=OpenFlow14,OpenFlow15"}, "get Bridge br-int protocols", "[OpenFlow13, OpenFlow14, OpenFlow15]"},
-		{[]string{"clear", "Bridge", "br-int", "protocols"}, "", ""},
-		{[]string{"set", "Bridge", "br-int", "stp_enable=true"}, "get Bridge br-int stp_enable", "false"},
-		{[]string{"set", "Bridge", "br-int", "rstp_enable=true"}, "get Bridge br-int rstp_enable", "false"},
-		{[]string{"clear", "Bridge", "br-int", "other_config"}, "get Bridge br-int other_config", `{disable-in-band="true"}`},
-		{[]string{"set", "Bridge", "br-int", "other_config:disable-in-band=false"}, "get Bridge br-int other_config", `{disable-in-band="true"}`},
-		{limited("hand", "0"), "get Flow_Table hand flow_limit prefixes", "[]\n[ip_dst]"},
-		{[]string{"set", "Flow_Table", "hand", "flow_limit=1"}, "get Flow_Table hand flow_limit prefixes", "[]\n[ip_dst]"},
+		{[]string{"set-fail-mode", "br-int", "standalone"}, "get Bridge br-int fail_mode", "secure", true},
+		{[]string{"del-fail-mode", "br-int"}, "get Bridge br-int fail_mode", "secure", true},
+		{[]string{"--no-wait", "set", "Bridge", "br-int", "datapath_type=none"}, "get Bridge br-int datapath_type", "netdev", true},
+		{[]string{"set", "Bridge", "br-int", "protocols=OpenFlow10"}, "get Bridge br-int protocols", "[OpenFlow10, OpenFlow13, OpenFlow15]", false},
+		{[]string{"set", "Bridge", "br-int", "protocols=OpenFlow14,OpenFlow15"}, "get Bridge br-int protocols", "[OpenFlow13, OpenFlow14, OpenFlow15]", false},
+		{[]string{"clear", "Bridge", "br-int", "protocols"}, "", "", false},
+		{[]string{"set", "Bridge", "br-int", "stp_enable=true"}, "get Bridge br-int stp_enable", "false", false},
+		{[]string{"set", "Bridge", "br-int", "rstp_enable=true"}, "get Bridge br-int rstp_enable", "false", false},
+		{[]string{"clear", "Bridge", "br-int", "other_config"}, "get Bridge br-int other_config", `{disable-in-band="true"}`, false},
+		{[]string{"set", "Bridge", "br-int", "other_config:disable-in-band=false"}, "get Bridge br-int other_config", `{disable-in-band="true"}`, false},
+		{limited("hand", "0"), "get Flow_Table hand flow_limit prefixes", "[]\n[ip_dst]", true},
+		{[]string{"set", "Flow_Table", "hand", "flow_limit=1"}, "get Flow_Table hand flow_limit prefixes", "[]\n[ip_dst]", true},
+		// Sometimes ovs-vswitchd 3.5.0 drops what it dropped for a mirror until flows change.
 		{[]string{"--id=@p", "get", "Port", p1.Name, "--", "--id=@m", "create", "Mirror", "name=over", "select_all=true", "output_port=@p",
-			"--", "set", "Bridge", "br-int", "mirrors=@m"}, "get Mirror over output_port", "[]"},
-		{[]string{"--id=@p", "get", "Port", "br-int", "--", "remove", "Bridge", "br-int", "ports", "@p"}, "get Interface br-int type", "internal"},
-		{[]string{"--no-wait", "del-br", "br-int"}, "get Bridge br-int fail_mode", "secure"},
-		{[]string{"del-br", "br-int"}, "get Bridge br-int fail_mode", "secure"},
-		{[]string{"--no-wait", "clear", "Open_vSwitch", ".", "bridges", "external_ids"}, "get Bridge br-int fail_mode", "secure"},
+			"--", "set", "Bridge", "br-int", "mirrors=@m"}, "get Bridge br-int mirrors", "[]", true},
+		{[]string{"--id=@p", "get", "Port", "br-int", "--", "remove", "Bridge", "br-int", "ports", "@p"}, "get Interface br-int type", "internal", false},
+		{[]string{"--no-wait", "del-br", "br-int"}, "get Bridge br-int fail_mode", "secure", true},
+		{[]string{"del-br", "br-int"}, "get Bridge br-int fail_mode", "secure", true},
+		{[]string{"--no-wait", "clear", "Open_vSwitch", ".", "bridges", "external_ids"}, "get Bridge br-int fail_mode", "secure", true},
 	} {
 		what := strings.Join(c.edit, " ")
 		h.events.take()
+		t.Log(what)
 		from := time.Now()
 		h.Vsctl(c.edit...)
 		if c.get == "" {
@@ -87,22 +90,25 @@ func TestBridgeEditedByHand(t *testing.T) {
 		if got := h.Vsctl(strings.Fields(c.get)...); got != c.want {
 			t.Fatalf("after %s: %s\nwant %s", what, got, c.want)
 		}
-		if _, err := h.m.RoundTrip(t.Context()); err != nil {
-			t.Fatalf("after %s: %v", what, err)
-		}
-		h.eventually(func() error { // the offload of ports depends on the bridge's device
-			if !h.m.Info().TSO {
-				return errors.New("TSO not seen yet")
+		if c.gone {
+			if _, err := h.m.RoundTrip(t.Context()); err != nil {
+				t.Fatalf("after %s: %v", what, err)
 			}
-			return h.m.Check(t.Context())
-		})
-		h.update(p1)
-		h.update(p2)
-		h.Forward("br-int") // a bridge that was made anew has no flows, and here is no OVN to make any
+			h.Forward("br-int")
+			h.eventually(func() error { // the offload of ports depends on the bridge's device
+				if !h.m.Info().TSO {
+					return errors.New("TSO not seen yet")
+				}
+				return h.m.Check(t.Context())
+			})
+			h.update(p1)
+			h.update(p2)
+		}
 		h.mustTalk(n1, n2, ip4(2))
 		if d := time.Since(from); d > repairTime {
 			t.Errorf("after %s: traffic passes after %v, want at most %v", what, d, repairTime)
 		}
+		h.eventually(func() error { return h.m.Check(t.Context()) })
 		h.quiet("after "+what, func() { h.update(p1); h.update(p2) })
 	}
 	if got := h.Vsctl("list-ports", "br-int"); got != p1.Name+"\n"+p2.Name {
