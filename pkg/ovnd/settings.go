@@ -78,7 +78,8 @@ func (s *Stack) configure(ctx context.Context) error {
 	args = append(args, assignments(want)...)
 	// The bridge is there when ovs-vswitchd says that it is ready, so that
 	// ovn-controller finds its socket at once instead of a second later.
-	args = append(args, "--", "--may-exist", "add-br", Bridge, "--", "set", "Bridge", Bridge, "fail_mode=secure", "datapath_type="+datapath())
+	args = append(args, "--", "--may-exist", "add-br", Bridge, "--", "set", "Bridge", Bridge, "fail_mode=secure",
+		"datapath_type="+datapath(), "other_config:disable-in-band=true")
 	_, err = s.programs.run(ctx, "ovs-vsctl", args...)
 	return err
 }

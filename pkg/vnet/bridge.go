@@ -148,7 +148,7 @@ func (m *Manager) bridgeOps(s *session, row *ovsdb.Bridge, before remembered) (o
 	// how to look up, or somebody's: only the limit goes.
 	ops = append(ops, clearColumn(ovsdb.FlowTableTable, "flow_limit", s.limitedTables(row))...)
 	// A port that takes what is mirrored takes nothing else.
-	for _, uuid := range s.mirrorsOver() {
+	for _, uuid := range s.mirrorsOver(row) {
 		ops = append(ops, libovsdb.Operation{Op: libovsdb.OperationMutate, Table: ovsdb.BridgeTable, Where: whereUUID(row.UUID), Mutations: []libovsdb.Mutation{
 			{Column: "mirrors", Mutator: libovsdb.MutateOperationDelete, Value: uuidSet(uuid)},
 		}})

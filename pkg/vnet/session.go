@@ -105,7 +105,7 @@ func connect(ctx context.Context, o Options, events cache.EventHandler, sent fun
 	_, err = c.Monitor(ctx, c.NewMonitor(
 		client.WithTable(&root, &root.CurCfg, &root.ExternalIDs, &root.OtherConfig, &root.DatapathTypes, &root.OVSVersion),
 		client.WithTable(&bridge, &bridge.Name, &bridge.FailMode, &bridge.DatapathType, &bridge.ExternalIDs,
-			&bridge.Protocols, &bridge.STPEnable, &bridge.RSTPEnable, &bridge.OtherConfig, &bridge.FlowTables),
+			&bridge.Protocols, &bridge.STPEnable, &bridge.RSTPEnable, &bridge.OtherConfig, &bridge.FlowTables, &bridge.Mirrors),
 		client.WithTable(&table, &table.FlowLimit),
 		client.WithTable(&mirror, &mirror.OutputPort),
 		client.WithTable(&port, &port.Name, &port.Interfaces, &port.ExternalIDs, &port.Tag, &port.Trunks, &port.VLANMode),
@@ -275,13 +275,13 @@ func (s *session) limitedTables(bridge *ovsdb.Bridge) []string {
 	return limited
 }
 
-// mirrorsOver are the mirrors whose output is a port of ours, sorted.
-func (s *session) mirrorsOver() []string {
+// mirrorsOver are the bridge's mirrors whose output is a port of ours, sorted.
+func (s *session) mirrorsOver(bridge *ovsdb.Bridge) []string {
 	var over []string
 	ports := s.cache.Table(ovsdb.PortTable)
 	for uuid, m := range s.cache.Table(ovsdb.MirrorTable).RowsShallow() {
 		out := m.(*ovsdb.Mirror).OutputPort
-		if out == nil {
+		if out == nil || !slices.Contains(bridge.Mirrors, uuid) {
 			continue
 		}
 		if p, ok := ports.Row(*out).(*ovsdb.Port); ok && ownerOfIDs(p.ExternalIDs).UID != "" {
