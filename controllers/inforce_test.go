@@ -110,14 +110,22 @@ func TestRefusedChanges(t *testing.T) {
 		if err := os.Remove(filepath.Join(w.options.Dir, "nb.db")); err != nil {
 			t.Fatal(err)
 		}
-		for _, part := range w.stack.Components() {
-			if part.Name == "ovsdb-server" {
-				if err := syscall.Kill(part.PID, syscall.SIGKILL); err != nil {
-					t.Fatal(err)
+		server := func() int {
+			for _, part := range w.stack.Components() {
+				if part.Name == "ovsdb-server" {
+					return part.PID
 				}
 			}
+			return 0
 		}
-		await(t, w, c, "the server is back", func(*v1alpha1.Attachment) bool {
+		killed := server()
+		if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		await(t, w, c, "another server is there", func(*v1alpha1.Attachment) bool {
+			if pid := server(); pid == 0 || pid == killed {
+				return false
+			}
 			conn, err := net.Dial("unix", strings.TrimPrefix(w.stack.Endpoints().NB, "unix:"))
 			if err == nil {
 				_ = conn.Close()
