@@ -177,6 +177,9 @@ func (e *Engine) Log() string {
 	return string(raw)
 }
 
+// endTimeout is how long processes of a containerd that has ended may go on.
+const endTimeout = 5 * time.Second
+
 // stop ends all that Start began, in any state, and tells what would not end.
 func (e *Engine) stop() (errs []error) {
 	note := func(what string, err error) {
@@ -190,6 +193,10 @@ func (e *Engine) stop() (errs []error) {
 	}
 	if e.containerd.runs() {
 		note("ending containerd", e.containerd.terminate())
+	}
+	// What containerd has told a shim to delete ends by itself, and tells nobody.
+	for limit := time.Now().Add(endTimeout); len(e.processes()) > 0 && time.Now().Before(limit); {
+		time.Sleep(10 * time.Millisecond)
 	}
 	for _, pid := range e.processes() {
 		note("a process is left", fmt.Errorf("%s", pid))
