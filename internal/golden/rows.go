@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync"
 )
 
@@ -22,18 +23,8 @@ func Rows(rows []ovnsync.Row) string {
 		fmt.Fprintf(&b, "%s %s\n", model.Type().Name(), r.ID)
 		for i := range model.NumField() {
 			column, value := model.Type().Field(i).Tag.Get("ovsdb"), model.Field(i)
-			if !slices.Contains(r.Columns, column) {
+			if !slices.Contains(r.Columns, column) || ovsdbconn.Empty(value) {
 				continue
-			}
-			switch value.Kind() {
-			case reflect.Slice, reflect.Map:
-				if value.Len() == 0 {
-					continue
-				}
-			default:
-				if value.IsZero() {
-					continue
-				}
 			}
 			if value.Kind() == reflect.Pointer {
 				value = value.Elem()

@@ -357,6 +357,18 @@ func Column(m model.Model, name string) reflect.Value {
 	return v.Field(i)
 }
 
+// Empty tells whether a column's value is the one that a new row has where none is
+// given (RFC 7047, 5.2.1).
+func Empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	case reflect.Invalid:
+		return false
+	}
+	return v.IsZero()
+}
+
 // fields are the columns of each type of row, as a map[string]int of its fields.
 var fields sync.Map
 

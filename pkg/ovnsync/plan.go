@@ -182,7 +182,7 @@ func (p *plan) insert(owner Owner, table string, row Row) error {
 	self, op := p.newRow(owner, table, row.ID)
 	values := op.Row
 	for _, c := range row.Columns {
-		if empty(ovsdbconn.Column(row.Model, c)) {
+		if ovsdbconn.Empty(ovsdbconn.Column(row.Model, c)) {
 			continue // as in any new row
 		}
 		if err := p.value(table, c, row.Model, values); err != nil {
@@ -333,22 +333,10 @@ func (p *plan) value(table, name string, m model.Model, into ovsdb.Row) error {
 	return nil
 }
 
-// empty tells whether a column's value is the one that a new row has where none is
-// given (RFC 7047, 5.2.1).
-func empty(v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Slice, reflect.Map:
-		return v.Len() == 0
-	case reflect.Invalid:
-		return false
-	}
-	return v.IsZero()
-}
-
 // same compares values of one column; sets have no order.
 func same(want, have reflect.Value) bool {
-	if empty(want) || empty(have) {
-		return empty(want) == empty(have)
+	if ovsdbconn.Empty(want) || ovsdbconn.Empty(have) {
+		return ovsdbconn.Empty(want) == ovsdbconn.Empty(have)
 	}
 	if w, ok := want.Interface().([]string); ok {
 		h, _ := have.Interface().([]string)

@@ -121,8 +121,8 @@ func (v *view) in(table, id string) (existing, bool) {
 // at finds a row by its UUID, in whatever table it is.
 func (v *view) at(id string) (existing, bool) {
 	for _, table := range v.tables {
-		if m := v.cache.Table(table).Row(id); m != nil && !reflect.ValueOf(m).IsNil() {
-			return existing{table, id, m}, true
+		if e, found := v.in(table, id); found {
+			return e, true
 		}
 	}
 	return existing{}, false
