@@ -200,13 +200,7 @@ func TestNames(t *testing.T) {
 			anew(before)
 		}},
 		{"ovs-vswitchd is killed, and with it the uplink", func() {
-			for _, c := range w.stack.Components() {
-				if c.Name == "ovs-vswitchd" {
-					if err := syscall.Kill(c.PID, syscall.SIGKILL); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			w.signal(t, "ovs-vswitchd", syscall.SIGKILL)
 		}},
 		{"the controllers are started anew", func() { w.stop(); w.run(t) }},
 	} {

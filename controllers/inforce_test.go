@@ -110,20 +110,9 @@ func TestRefusedChanges(t *testing.T) {
 		if err := os.Remove(filepath.Join(w.options.Dir, "nb.db")); err != nil {
 			t.Fatal(err)
 		}
-		server := func() int {
-			for _, part := range w.stack.Components() {
-				if part.Name == "ovsdb-server" {
-					return part.PID
-				}
-			}
-			return 0
-		}
-		killed := server()
-		if err := syscall.Kill(killed, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		killed := w.signal(t, "ovsdb-server", syscall.SIGKILL)
 		await(t, w, c, "another server is there", func(*v1alpha1.Attachment) bool {
-			if pid := server(); pid == 0 || pid == killed {
+			if pid := w.pid("ovsdb-server"); pid == 0 || pid == killed {
 				return false
 			}
 			conn, err := net.Dial("unix", strings.TrimPrefix(w.stack.Endpoints().NB, "unix:"))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -263,6 +264,29 @@ func (w *world) nb(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// pid is a daemon's process; 0 while there is none.
+func (w *world) pid(daemon string) int {
+	for _, part := range w.stack.Components() {
+		if part.Name == daemon {
+			return part.PID
+		}
+	}
+	return 0
+}
+
+// signal sends a signal to a daemon, and returns its process.
+func (w *world) signal(t *testing.T, daemon string, sig syscall.Signal) int {
+	t.Helper()
+	pid := w.pid(daemon)
+	if pid <= 0 {
+		t.Fatalf("%s does not run", daemon)
+	}
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // vsctl runs ovs-vsctl.

@@ -40,21 +40,9 @@ func TestDeletedUnseen(t *testing.T) {
 	await(t, w, w.attachment(t, "e", "apart", nil), "ready", ready[*v1alpha1.Attachment])
 	await(t, w, w.policy(t, "p", `{network: net, ingress: [{action: Allow, peers: [{network: apart}], protocol: tcp, ports: [{port: 80}]}, {action: Deny, log: true}]}`), "ready", ready[*pol])
 
-	var northd int
-	for _, part := range w.stack.Components() {
-		if part.Name == "ovn-northd" {
-			northd = part.PID
-		}
-	}
 	stopped := func(fn func()) {
-		if err := syscall.Kill(northd, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := syscall.Kill(northd, syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
-		}()
+		w.signal(t, "ovn-northd", syscall.SIGSTOP)
+		defer w.signal(t, "ovn-northd", syscall.SIGCONT)
 		fn()
 	}
 	flows := func() string { return w.flows(t) }

@@ -100,12 +100,13 @@ func TestResolver(t *testing.T) {
 	said("c2", "127.0.0.11")
 }
 
-// TestResolverOfAnEngineThatStarts: an engine that starts its containers waits for us,
-// and answers when it has. What it would have been asked for is done then.
-func TestResolverOfAnEngineThatStarts(t *testing.T) {
-	w := newWorld(t)
+// resolvers is a world of two containers, c1 and c2, that have the engine's name server
+// in their files: their endpoints, by container, and a check of what a file says first.
+func resolvers(t *testing.T) (w *world, ends map[string]string, said func(container, want string)) {
+	t.Helper()
+	w = newWorld(t)
 	w.engine.folder = t.TempDir()
-	ends := map[string]string{} // of containers that are reached by their endpoints, or were
+	ends = map[string]string{}
 	pool := w.network("n1", "10.88.0.0/24")
 	w.engine.endpoints["n1"] = map[string]bool{}
 	for i, c := range []string{"c1", "c2"} {
@@ -119,13 +120,20 @@ func TestResolverOfAnEngineThatStarts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said := func(container, want string) {
+	said = func(container, want string) {
 		t.Helper()
 		raw, err := os.ReadFile(filepath.Join(w.engine.folder, container))
 		if err != nil || !strings.HasPrefix(string(raw), "nameserver "+want+"\n") {
 			t.Errorf("container %s has %q (%v), want %s", container, raw, err, want)
 		}
 	}
+	return w, ends, said
+}
+
+// TestResolverOfAnEngineThatStarts: an engine that starts its containers waits for us,
+// and answers when it has. What it would have been asked for is done then.
+func TestResolverOfAnEngineThatStarts(t *testing.T) {
+	w, ends, said := resolvers(t)
 	w.restart()
 	w.engine.starting, w.engine.away = true, true
 	w.ok("Plugin.Activate", "")
@@ -162,29 +170,7 @@ func TestResolverOfAnEngineThatStarts(t *testing.T) {
 // TestResolverIsNotWaitedFor: while the engine is asked about one container, others
 // get their name servers; and what that one itself is told meanwhile is what holds.
 func TestResolverIsNotWaitedFor(t *testing.T) {
-	w := newWorld(t)
-	w.engine.folder = t.TempDir()
-	ends := map[string]string{}
-	pool := w.network("n1", "10.88.0.0/24")
-	w.engine.endpoints["n1"] = map[string]bool{}
-	for i, c := range []string{"c1", "c2"} {
-		mac := fmt.Sprintf("02:42:00:00:00:0%d", i)
-		address := w.ok("IpamDriver.RequestAddress", addressRequest(pool, "", mac))["Address"]
-		w.ok("NetworkDriver.CreateEndpoint", fmt.Sprintf(`{"NetworkID":"n1","EndpointID":%q,"Interface":{"Address":%q,"MacAddress":%q},
-			"Options":{"network.arca.dev/container-id":%q,"network.arca.dev/resolver":%q}}`, "e-"+c, address, mac, c, ResolverGateway))
-		w.engine.endpoints["n1"]["e-"+c] = true
-		ends[c] = ids("n1", "e-"+c)
-		if err := os.WriteFile(filepath.Join(w.engine.folder, c), []byte("nameserver 127.0.0.11\noptions ndots:0\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	said := func(container, want string) {
-		t.Helper()
-		raw, err := os.ReadFile(filepath.Join(w.engine.folder, container))
-		if err != nil || !strings.HasPrefix(string(raw), "nameserver "+want+"\n") {
-			t.Errorf("container %s has %q (%v), want %s", container, raw, err, want)
-		}
-	}
+	w, ends, said := resolvers(t)
 	w.restart()
 	w.engine.starting, w.engine.away = true, true
 	w.ok("NetworkDriver.ProgramExternalConnectivity", ends["c1"])
