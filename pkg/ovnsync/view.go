@@ -112,10 +112,8 @@ func (v *view) row(table, id string) (existing, bool) {
 
 // in finds a row of a table by its UUID.
 func (v *view) in(table, id string) (existing, bool) {
-	if !v.cache.Table(table).HasRow(id) {
-		return existing{}, false
-	}
-	return existing{table, id, v.cache.Table(table).Row(id)}, true
+	m := v.cache.Table(table).Row(id)
+	return existing{table, id, m}, m != nil
 }
 
 // at finds a row by its UUID, in whatever table it is.

@@ -266,29 +266,26 @@ func (s *session) bridgeRow() (*ovsdb.Bridge, error) {
 // one takes, sorted.
 func (s *session) limitedTables(bridge *ovsdb.Bridge) []string {
 	var limited []string
-	for uuid, m := range s.cache.Table(ovsdb.FlowTableTable).RowsShallow() {
-		if m.(*ovsdb.FlowTable).FlowLimit != nil && slices.Contains(slices.Collect(maps.Values(bridge.FlowTables)), uuid) {
+	for _, uuid := range slices.Sorted(maps.Values(bridge.FlowTables)) {
+		if t, ok := s.cache.Table(ovsdb.FlowTableTable).Row(uuid).(*ovsdb.FlowTable); ok && t.FlowLimit != nil {
 			limited = append(limited, uuid)
 		}
 	}
-	slices.Sort(limited)
-	return limited
+	return slices.Compact(limited)
 }
 
 // mirrorsOver are the bridge's mirrors whose output is a port of ours, sorted.
 func (s *session) mirrorsOver(bridge *ovsdb.Bridge) []string {
 	var over []string
-	ports := s.cache.Table(ovsdb.PortTable)
-	for uuid, m := range s.cache.Table(ovsdb.MirrorTable).RowsShallow() {
-		out := m.(*ovsdb.Mirror).OutputPort
-		if out == nil || !slices.Contains(bridge.Mirrors, uuid) {
+	for _, uuid := range slices.Sorted(slices.Values(bridge.Mirrors)) {
+		m, ok := s.cache.Table(ovsdb.MirrorTable).Row(uuid).(*ovsdb.Mirror)
+		if !ok || m.OutputPort == nil {
 			continue
 		}
-		if p, ok := ports.Row(*out).(*ovsdb.Port); ok && ownerOfIDs(p.ExternalIDs).UID != "" {
+		if p, ok := s.cache.Table(ovsdb.PortTable).Row(*m.OutputPort).(*ovsdb.Port); ok && ownerOfIDs(p.ExternalIDs).UID != "" {
 			over = append(over, uuid)
 		}
 	}
-	slices.Sort(over)
 	return over
 }
 
