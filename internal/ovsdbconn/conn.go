@@ -108,7 +108,7 @@ func Connect(ctx context.Context, o Options, handler func(*Conn) cache.EventHand
 		// its schema, and one that the model lacks fails a whole update.
 		monitor.Tables = append(monitor.Tables, client.TableMonitor{Table: name, Fields: columns(t)})
 	}
-	if _, err := c.Monitor(ctx, monitor); err != nil {
+	if err := Monitor(ctx, c, monitor); err != nil {
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	conn := &Conn{Client: c, Cache: c.Cache(), Schema: c.Schema(), Types: types, options: o}
@@ -258,6 +258,27 @@ func Transact(ctx context.Context, c Transactor, ops ...ovsdb.Operation) ([]ovsd
 		return a.results, a.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// lateReply is how long a reply that nobody waits for any more may take.
+const lateReply = 10 * time.Second
+
+// Monitor is the client's, and ends with ctx. The client itself is told later: it reads
+// what it has of a reply when its context ends, also while the reply is being decoded.
+func Monitor(ctx context.Context, c client.Client, m *client.Monitor) error {
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(lateReply, cancel) })
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Monitor(call, m)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -17,11 +17,30 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 
 	"github.com/vas-solutus/arca-network/internal/ovsdbconn"
+	"github.com/vas-solutus/arca-network/pkg/ovnd"
 	"github.com/vas-solutus/arca-network/pkg/ovnd/ovntest"
 	"github.com/vas-solutus/arca-network/pkg/ovnsync/nbdb"
 )
 
 func TestMain(m *testing.M) { ovntest.Main(m) }
+
+// connect connects to the stack's northbound database.
+func connect(ctx context.Context, s *ovnd.Stack, timeout time.Duration) (*ovsdbconn.Conn, error) {
+	return ovsdbconn.Connect(ctx, ovsdbconn.Options{
+		Database: "OVN_Northbound", Endpoint: s.Endpoints().NB, Timeout: timeout, Log: logr.Discard(),
+		Tables: map[string]ovsdbconn.Table{nbdb.AddressSetTable: {Model: &nbdb.AddressSet{}}},
+	}, func(*ovsdbconn.Conn) cache.EventHandler { return &cache.EventHandlerFuncs{} })
+}
+
+// addressSets inserts rows of half a kilobyte.
+func addressSets(n int) (ops []ovsdb.Operation) {
+	for i := range n {
+		ops = append(ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: nbdb.AddressSetTable, Row: ovsdb.Row{
+			"name": fmt.Sprintf("set%d", i), "external_ids": ovsdbconn.Pairs(map[string]string{"filler": fmt.Sprintf("%0500d", i)}),
+		}})
+	}
+	return ops
+}
 
 // TestStoppedServer: a transaction that has no room in the socket of a server that
 // was stopped has a deadline, and so have the proof of life and the end of the
@@ -29,23 +48,9 @@ func TestMain(m *testing.M) { ovntest.Main(m) }
 func TestStoppedServer(t *testing.T) {
 	s := ovntest.Start(t, ovntest.Options(t, testr.New(t)))
 	const timeout = time.Second
-	connect := func() (*ovsdbconn.Conn, error) {
-		return ovsdbconn.Connect(t.Context(), ovsdbconn.Options{
-			Database: "OVN_Northbound", Endpoint: s.Endpoints().NB, Timeout: timeout, Log: logr.Discard(),
-			Tables: map[string]ovsdbconn.Table{nbdb.AddressSetTable: {Model: &nbdb.AddressSet{}}},
-		}, func(*ovsdbconn.Conn) cache.EventHandler { return &cache.EventHandlerFuncs{} })
-	}
-	c, err := connect()
+	c, err := connect(t.Context(), s, timeout)
 	if err != nil {
 		t.Fatal(err)
-	}
-	rows := func(n int) (ops []ovsdb.Operation) {
-		for i := range n {
-			ops = append(ops, ovsdb.Operation{Op: ovsdb.OperationInsert, Table: nbdb.AddressSetTable, Row: ovsdb.Row{
-				"name": fmt.Sprintf("set%d", i), "external_ids": ovsdbconn.Pairs(map[string]string{"filler": fmt.Sprintf("%0500d", i)}),
-			}})
-		}
-		return ops
 	}
 	var pid int
 	for _, part := range s.Components() {
@@ -65,8 +70,8 @@ func TestStoppedServer(t *testing.T) {
 		do   func() error
 		want error
 	}{
-		{"the transaction", func() error { _, err := c.Transact(t.Context(), rows(3000)); return err }, context.DeadlineExceeded},
-		{"another one", func() error { _, err := c.Transact(t.Context(), rows(1)); return err }, context.DeadlineExceeded},
+		{"the transaction", func() error { _, err := c.Transact(t.Context(), addressSets(3000)); return err }, context.DeadlineExceeded},
+		{"another one", func() error { _, err := c.Transact(t.Context(), addressSets(1)); return err }, context.DeadlineExceeded},
 		{"the proof of life", func() error { _, err := c.Echo(t.Context()); return err }, ovsdbconn.ErrDisconnected},
 		{"serving", func() error { return <-serving }, ovsdbconn.ErrDisconnected},
 		{"the end", func() error { c.Close(); return nil }, nil},
@@ -87,15 +92,12 @@ func TestStoppedServer(t *testing.T) {
 		t.Error("the connection counts as alive")
 	}
 	goOn()
-	next, err := connect()
-	for limit := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(limit); {
-		next, err = connect() // the server may have much to read first
-	}
+	next, err := connect(t.Context(), s, 20*time.Second) // the server may have much to read first
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer next.Close()
-	if _, err := next.Transact(t.Context(), rows(3001)[3000:]); err != nil {
+	if _, err := next.Transact(t.Context(), addressSets(3001)[3000:]); err != nil {
 		t.Error(err)
 	}
 }

@@ -102,7 +102,7 @@ func connect(ctx context.Context, o Options, events cache.EventHandler, sent fun
 	)
 	// Columns chosen with care: statistics change every five seconds for every
 	// port, and Bridge.ports is as long as there are ports.
-	_, err = c.Monitor(ctx, c.NewMonitor(
+	err = ovsdbconn.Monitor(ctx, c, c.NewMonitor(
 		client.WithTable(&root, &root.CurCfg, &root.ExternalIDs, &root.OtherConfig, &root.DatapathTypes, &root.OVSVersion),
 		client.WithTable(&bridge, &bridge.Name, &bridge.FailMode, &bridge.DatapathType, &bridge.ExternalIDs,
 			&bridge.Protocols, &bridge.STPEnable, &bridge.RSTPEnable, &bridge.OtherConfig, &bridge.FlowTables, &bridge.Mirrors),
