@@ -76,10 +76,13 @@ func tools(t *testing.T, o ovnd.Options) func(name string, args ...string) strin
 // kill kills a daemon and waits until it was started again.
 func kill(t *testing.T, s *ovnd.Stack, name string) {
 	t.Helper()
-	back := make(chan string, 1)
+	back := make(chan struct{}, 1)
 	s.Subscribe(func(c string) {
+		if c != name {
+			return
+		}
 		select {
-		case back <- c:
+		case back <- struct{}{}:
 		default: // that of a later kill: it must not keep the daemons from being watched
 		}
 	})

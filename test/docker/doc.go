@@ -22,7 +22,8 @@
 // shows the answer's headers too, `@only A,B` some fields of its body alone.
 // ${now} and ${start} are times (seconds since 1970), ${a*10} is aaaaaaaaaa,
 // ${shared} the first digit of two remembered Ids. `3x POST …` asks three
-// times, with ${i} from 1 to 3, and shows what differs.
+// times, with ${i} from 1 to 3, and shows what differs. A name that is asked for
+// where nothing has it is not of hexadecimal digits alone: it may begin some Id.
 //
 // The second part are the answers of the engine that hack/docker-engine.sh
 // builds; `go test ./test/docker -update` writes them. Ids, times, MAC and chosen
