@@ -80,6 +80,9 @@ func Start(t testing.TB, o ovnd.Options) *ovnd.Stack {
 			t.Error(err)
 		}
 		stop(t, o)
+		if t.Failed() {
+			logs(t, o)
+		}
 		for _, c := range stack.Components() {
 			if c.PID != 0 && runs(c.PID) {
 				t.Errorf("%s (pid %d) still runs", c.Name, c.PID)
