@@ -99,7 +99,7 @@ func Connect(ctx context.Context, o Options, handler func(*Conn) cache.EventHand
 			c.Close()
 		}
 	}()
-	if err := c.Connect(ctx); err != nil {
+	if err := Open(ctx, c); err != nil {
 		return nil, err
 	}
 	monitor := c.NewMonitor()
@@ -112,6 +112,9 @@ func Connect(ctx context.Context, o Options, handler func(*Conn) cache.EventHand
 		return nil, fmt.Errorf("monitor: %w", err)
 	}
 	conn := &Conn{Client: c, Cache: c.Cache(), Schema: c.Schema(), Types: types, options: o}
+	if conn.Cache == nil { // lost meanwhile
+		return nil, ErrDisconnected
+	}
 	conn.Cache.AddEventHandler(handler(conn))
 	return conn, nil
 }
@@ -259,6 +262,16 @@ func Transact(ctx context.Context, c Transactor, ops ...ovsdb.Operation) ([]ovsd
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// Open connects a client, and uses its connection at once. Where a connection is lost
+// before it was used, the client waits for its handlers while it starts them.
+func Open(ctx context.Context, c client.Client) error {
+	if err := c.Connect(ctx); err != nil {
+		return err
+	}
+	_, err := Transact(ctx, c, Nothing())
+	return err
 }
 
 // lateReply is how long a reply that nobody waits for any more may take.

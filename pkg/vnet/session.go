@@ -74,8 +74,8 @@ func connect(ctx context.Context, o Options, events cache.EventHandler, sent fun
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.down = s.ctx.Done()
 	s.commits = newCommitter(s.ctx, c, s, o.Timeout, sent)
-	if err := c.Connect(ctx); err != nil {
-		s.end()
+	if err := ovsdbconn.Open(ctx, c); err != nil {
+		s.close()
 		return nil, err
 	}
 	s.wg.Go(s.watchConnection)
