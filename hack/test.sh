@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: what a change must pass. Installs what is missing. What fails is
-# run once more by itself, for a machine that stood still; the last lines name it. A
-# data race, and more than eight failures, are not tried again.
+# run once more by itself, for a machine that stood still; the last lines name it. More
+# than eight failures are not tried again, and no data race passes but one of libovsdb.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
@@ -16,13 +16,22 @@ step() { # name, command...
 	ran+=("$(printf '%-52s %4d s' "$name" $((SECONDS - from)))")
 }
 tool="go tool -modfile=$PWD/hack/tools/go.mod"
+# Reports of data races, but for that of libovsdb 0.8.1 where a connection is lost before
+# its first use: it waits for its handlers (sync.WaitGroup) while it starts them.
+races() {
+	{ cat "$again".race.* 2>/dev/null || true; } | awk -v RS='==================\n' '
+		/DATA RACE/ && !/libovsdb\/client\.\(\*ovsdbClient\)\.connect\.gowrap2\(\)/ { print; found = 1 }
+		END { exit found }'
+}
 suite() { # packages, go test arguments...
-	local packages=$1
+	local packages=$1 failed=0
 	shift
 	rm -f "$again.suite"
-	$tool gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg \
-		--rerun-fails=1 --rerun-fails-max-failures=8 --rerun-fails-abort-on-data-race \
-		--rerun-fails-report="$again.suite" --packages="$packages" -- -count=1 "$@"
+	GORACE="log_path=$again.race" $tool gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg \
+		--rerun-fails=1 --rerun-fails-max-failures=8 \
+		--rerun-fails-report="$again.suite" --packages="$packages" -- -count=1 "$@" || failed=$?
+	races || failed=1
+	[ "$failed" = 0 ] || return "$failed"
 	[ ! -s "$again.suite" ] || cat "$again.suite" >>"$again"
 }
 faults() {

@@ -121,7 +121,7 @@ const settingsPause = 200 * time.Millisecond
 // keepSettings puts back what somebody changes, until ctx is done: without it
 // ovn-controller has no database to read, and no new port would ever come up.
 func (s *Stack) keepSettings(ctx context.Context) {
-	for first := true; first && ctx.Err() == nil || pause(ctx, settingsPause); first = false {
+	for pause(ctx, settingsPause) {
 		rows := make(chan model.Model, 1)
 		conn, err := ovsdbconn.Connect(ctx, ovsdbconn.Options{
 			Database: openVSwitch, Endpoint: s.Endpoints().OVS, Timeout: commandTimeout, Log: logr.Discard(),
