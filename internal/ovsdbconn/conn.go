@@ -247,20 +247,26 @@ type Transactor interface {
 // what is larger than the socket's buffer waits for a server that has been stopped.
 // After an error it may be committed yet.
 func Transact(ctx context.Context, c Transactor, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	return within(ctx, func() ([]ovsdb.OperationResult, error) { return c.Transact(ctx, ops...) })
+}
+
+// within returns what call does, or an error when ctx is done first; call goes on then.
+func within[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type answer struct {
-		results []ovsdb.OperationResult
-		err     error
+		value T
+		err   error
 	}
 	done := make(chan answer, 1)
 	go func() {
-		results, err := c.Transact(ctx, ops...)
-		done <- answer{results, err}
+		value, err := call()
+		done <- answer{value, err}
 	}()
 	select {
 	case a := <-done:
-		return a.results, a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 
@@ -282,17 +288,8 @@ const lateReply = 10 * time.Second
 func Monitor(ctx context.Context, c client.Client, m *client.Monitor) error {
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() { time.AfterFunc(lateReply, cancel) })
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.Monitor(call, m)
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	_, err := within(ctx, func() (client.MonitorCookie, error) { return c.Monitor(call, m) })
+	return err
 }
 
 // closeTimeout is how long Close waits for a client.
